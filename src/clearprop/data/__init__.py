@@ -1,0 +1,59 @@
+"""Data sets, loaders, toy and real sets, tables and files, and feature transforms.
+
+What needs pandas or scikit-learn (tables, real sets, splits) is loaded when it is first asked for,
+so that `import clearprop` is quick.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+from clearprop.data import toy, transforms
+from clearprop.data.collate import default_collate, default_convert
+from clearprop.data.dataset import (
+    ConcatDataset,
+    Dataset,
+    DatasetError,
+    Subset,
+    TensorDataset,
+    random_split,
+)
+from clearprop.data.files import read_cifar10, read_idx, read_npz
+from clearprop.data.loader import DataLoader
+from clearprop.data.sampler import (
+    BatchSampler,
+    RandomSampler,
+    Sampler,
+    SequentialSampler,
+    SubsetRandomSampler,
+)
+
+LAZY = {
+    "REAL_SETS": "clearprop.data.real",
+    "RealSet": "clearprop.data.real",
+    "load_real": "clearprop.data.real",
+    "Split": "clearprop.data.split",
+    "stratified_split": "clearprop.data.split",
+    "TablePreprocessor": "clearprop.data.table",
+    "decide_task": "clearprop.data.task",
+    "read_table": "clearprop.data.table_file",
+}
+
+__all__ = [
+    "REAL_SETS", "BatchSampler", "ConcatDataset", "DataLoader", "Dataset", "DatasetError",
+    "RandomSampler", "RealSet", "Sampler", "SequentialSampler", "Split", "Subset",
+    "SubsetRandomSampler", "TablePreprocessor", "TensorDataset", "decide_task", "default_collate",
+    "default_convert", "load_real", "random_split", "read_cifar10", "read_idx", "read_npz",
+    "read_table", "stratified_split", "toy", "transforms",
+]  # fmt: skip
+
+
+def __getattr__(name: str) -> Any:
+    if name not in LAZY:
+        raise AttributeError(f"module 'clearprop.data' has no attribute {name!r}")
+    return getattr(importlib.import_module(LAZY[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
