@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from clearprop.core import Tensor, wrap
+from clearprop.core import Tensor, get_default_dtype, wrap
 from clearprop.errors import ShapeError
 from clearprop.ops import from_numpy, stack
 
@@ -39,8 +39,11 @@ def default_collate(batch: Sequence[Any]) -> Any:
             if first.dtype.kind not in "biuf":
                 raise TypeError(UNKNOWN.format(first.dtype))
             return _stack([from_numpy(np.asarray(a)) for a in batch])
-        case bool() | int() | np.number() | np.bool_():
+        case np.number() | np.bool_():
             return from_numpy(np.asarray(batch))
+        case bool() | int():
+            a = np.asarray(batch)
+            return from_numpy(a if a.dtype.kind in "bi" else a.astype(get_default_dtype().np))
         case float():
             return from_numpy(np.asarray(batch, dtype=np.float64))
         case str() | bytes():

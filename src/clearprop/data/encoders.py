@@ -30,6 +30,7 @@ from clearprop.errors import did_you_mean
 DAY = 86_400.0
 ID_NAMES = ("id", "index", "idx", "row", "rowid", "row_id", "unnamed: 0", "column 1")
 
+FEW = 10  # so few different texts are categories, even if each row has another
 NEVER_EMPTY = "column {0!r} is empty, and no training row was; give it a value"
 UNKNOWN = (
     "column {0!r} has the value {1!r}, which no training row had{2}; it had {3}. "
@@ -137,7 +138,7 @@ class Categorical:
         return error_at("transform", frame, position, message)
 
     @classmethod
-    def fit(cls, frame: pd.DataFrame, name: str, most: int) -> Categorical | str:
+    def fit(cls, frame: pd.DataFrame, name: str, most: int, keep: bool) -> Categorical | str:
         """The encoder, or why the column is dropped."""
         codes, names = categories_of(plain_column(frame[name], frame))
         present = codes >= 0
@@ -146,7 +147,7 @@ class Categorical:
             return "every value is missing"
         if k == 1 and present.all():
             return f"constant: every value is {names[0]!r}"
-        if k > most and k > n / 2:
+        if k > n / 2 and k >= FEW and not keep:
             return f"like an identifier or free text: {k} different values in {n} rows"
         counts = np.bincount(codes[present], minlength=k)
         # Of two categories that are equally frequent the first in the alphabet counts first.

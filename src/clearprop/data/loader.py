@@ -119,11 +119,10 @@ class DataLoader:
         return Batches(self)
 
     def generators(self) -> list[Generator]:
-        """The generators that decide the order: the loader's own and those of its samplers."""
-        found = [self.generator or default_generator]
-        owners: list[Any] = [self.sampler, self.batch_sampler]
-        owners.append(getattr(self.batch_sampler, "sampler", None))
-        for owner in owners:
+        """What can decide the order: the default generator, the loader's own, its samplers'."""
+        found = [default_generator]
+        inner = getattr(self.batch_sampler, "sampler", None)
+        for owner in (self, self.sampler, self.batch_sampler, inner):
             generator = getattr(owner, "generator", None)
             if isinstance(generator, Generator) and not any(generator is g for g in found):
                 found.append(generator)
@@ -161,7 +160,7 @@ class Batches:
         self._order, self._fetch = _plan(loader)
         # PyTorch draws a seed for worker processes here, also without workers; the order would
         # differ if this one were left out.
-        draw_seed(loader.generator or default_generator)
+        draw_seed(default_generator if loader.generator is None else loader.generator)
 
     def __iter__(self) -> Batches:
         return self

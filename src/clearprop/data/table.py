@@ -148,8 +148,7 @@ class TablePreprocessor:
         if kind == "date":
             return Date.fit(frame, name)
         if kind == "categorical":
-            most = len(frame) if name in self.keep else self.max_categories
-            return Categorical.fit(frame, name, most)
+            return Categorical.fit(frame, name, self.max_categories, name in self.keep)
         if name not in self.keep and is_identifier(values):
             return "an identifier: its name says so, and every row has another whole number"
         return Numeric.fit(frame, name)
@@ -284,7 +283,7 @@ class TablePreprocessor:
 
     @classmethod
     def from_json(cls, text: str) -> TablePreprocessor:
-        """The preprocessor that `to_json` wrote, to transform with. Raises `DataError` for others."""
+        """What `to_json` wrote, ready to transform. Raises `DataError` for anything else."""
         try:
             record = load(text)
             if record["format"] != FORMAT:

@@ -100,7 +100,8 @@ def read_table(
 # ---------------------------------------------------------------------- Parquet
 def _parquet(path: Path) -> pd.DataFrame:
     try:
-        frame = pd.read_parquet(path)
+        with open(path, "rb") as stream:
+            frame = pd.read_parquet(stream)
     except OSError as error:
         raise DataError(
             f"read_table: {path}: cannot be read: {error.strerror or error}", path
@@ -141,7 +142,6 @@ def _csv(
             skipinitialspace=True,
             na_values=list(missing),
             low_memory=False,  # one type per column, not one per piece of it
-            float_precision="round_trip",
         )
     except pd.errors.ParserError as error:
         raise DataError(
