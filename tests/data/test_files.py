@@ -234,3 +234,36 @@ def test_npz_that_is_none(write, content):
 def test_npz_without_arrays(tmp_path):
     zipfile.ZipFile(tmp_path / "t.npz", "w").close()
     assert "holds no arrays" in str(caught(read_npz, tmp_path / "t.npz"))
+
+
+def packed(save):
+    stream = io.BytesIO()
+    save(stream, x=np.arange(60.0).reshape(3, 20), y=np.arange(3))
+    return stream.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("read", "whole"),
+    [
+        (read_idx, GOOD),
+        (read_idx, gzip.compress(GOOD, mtime=0)),
+        (read_npz, packed(np.savez)),
+        (read_npz, packed(np.savez_compressed)),
+    ],
+    ids=["idx", "idx.gz", "npz", "npz compressed"],
+)
+def test_whatever_is_in_the_file_it_is_an_array_or_one_clear_error(tmp_path, read, whole):
+    random = np.random.default_rng(0)
+    path = tmp_path / "file"
+    for _ in range(200):
+        spoilt = bytearray(whole)
+        for _ in range(random.integers(1, 4)):
+            at = random.integers(len(spoilt))
+            spoilt[at] = random.choice([0, 1, 128, 255])
+            if random.random() < 0.3:
+                del spoilt[at : at + random.integers(8)]
+        path.write_bytes(spoilt)
+        try:
+            read(path)
+        except DataError as error:
+            assert str(path) in str(error)

@@ -134,6 +134,14 @@ def test_getitems_is_used():
     assert order(DataLoader(Many(3), batch_size=2)) == [100, 101, 102]
 
 
+def test_getitems_of_a_tensor_data_set_is_used():
+    class Many(TensorDataset):
+        def __getitems__(self, rows):
+            return [self[i][0] + 100 for i in rows]
+
+    assert order(DataLoader(Many(cp.arange(3)), batch_size=2)) == [100, 101, 102]
+
+
 def test_a_list_is_a_data_set():
     assert [b.tolist() for b in DataLoader([5, 6, 7], batch_size=2)] == [[5, 6], [7]]
 

@@ -124,7 +124,7 @@ def test_numbers_and_a_text_that_comes_back_are_categories(write):
 
 
 def test_whole_numbers_beyond_64_bits_are_read(write):
-    assert read_table(write("n\n1\n99999999999999999999\n"))["n"].iloc[1] == 1e20
+    assert read_table(write("n\n1\n99999999999999999999\n"))["n"].iloc[1] == pytest.approx(1e20)
 
 
 def test_dates_with_zones_are_put_in_utc(write):
@@ -198,6 +198,33 @@ def test_an_option_that_names_no_column(write, option):
 
 def test_ignoring_everything(write):
     assert "no column is left" in str(caught(write("a\n1\n"), ignore=["a"]))
+
+
+SPOILERS = [
+    b",", b'"', b"\n", b"\r", b";", b" ", b"\t", b"\0", b"\xff", b"nan", b"inf", b"-1e400", b"true",
+    b"\\", b'""', b"\xef\xbb\xbf", b"99999999999999999999", b"2024-13-45", b"\xe2\x80\xa8", b"\x0b",
+]  # fmt: skip
+
+
+def test_whatever_is_in_the_file_it_is_a_table_or_one_clear_error(tmp_path):
+    whole = (
+        b'a,b,"c d",y\n1,x,2024-01-01,1.5\n2,,2024-01-02,2\n3,"q ""r""",,3\n4,"s\nt",2024-01-04,4\n'
+    )
+    random = np.random.default_rng(0)
+    path = tmp_path / "t.csv"
+    tables = 0
+    for _ in range(300):
+        spoilt = bytearray(whole)
+        for _ in range(random.integers(1, 4)):
+            at = random.integers(len(spoilt))
+            end = at + random.integers(3)
+            spoilt[at:end] = SPOILERS[random.integers(len(SPOILERS))]
+        path.write_bytes(spoilt)
+        try:
+            tables += len(read_table(path)) > 0
+        except DataError as error:
+            assert str(path) in str(error)
+    assert 0 < tables < 300
 
 
 # ---------------------------------------------------------------------- the target

@@ -1,6 +1,5 @@
 """From a table to tensors: what is learnt from the training rows, and what new rows may hold."""
 
-import json
 import math
 
 import numpy as np
@@ -10,27 +9,6 @@ import pytest
 import clearprop as cp
 from clearprop.data import TablePreprocessor, decide_task, read_table
 from clearprop.errors import DataError
-
-
-def homes(n=40):
-    r = np.random.default_rng(0)
-    area = r.uniform(30, 200, n)
-    area[3] = np.nan
-    town = r.choice(["Bonn", "Ulm", "Köln"], n).astype(object)
-    town[5] = None
-    return pd.DataFrame(
-        {
-            "id": np.arange(n) * 7,
-            "area": area,
-            "rooms": r.integers(1, 6, n),
-            "lift": r.random(n) < 0.5,
-            "town": town,
-            "built": pd.date_range("1950-01-01", periods=n, freq="500D"),
-            "same": 1.0,
-            "note": [f"note {i}" for i in range(n)],
-            "price": r.normal(300, 50, n),
-        }
-    )
 
 
 def column(prep, frame, name):
@@ -78,7 +56,7 @@ def test_regression_of_text_raises():
 
 
 # ---------------------------------------------------------------------- columns
-def test_numbers_are_standardised_and_the_median_fills():
+def test_numbers_are_standardised_and_the_median_fills(homes):
     prep = TablePreprocessor("price").fit(frame := homes())
     x = column(prep, frame, "area")
     assert abs(x.mean()) < 1e-6
@@ -90,7 +68,7 @@ def test_numbers_are_standardised_and_the_median_fills():
     assert "rooms is missing" not in prep.feature_names
 
 
-def test_text_is_one_hot_with_missing_as_its_own():
+def test_text_is_one_hot_with_missing_as_its_own(homes):
     prep = TablePreprocessor("price").fit(frame := homes())
     names = [n for n in prep.feature_names if n.startswith("town")]
     assert names == ["town=Bonn", "town=Köln", "town=Ulm", "town=(missing)"]
@@ -99,7 +77,7 @@ def test_text_is_one_hot_with_missing_as_its_own():
     assert one_hot[3, 5] == 1
 
 
-def test_booleans_and_dates_become_numbers():
+def test_booleans_and_dates_become_numbers(homes):
     prep = TablePreprocessor("price").fit(frame := homes())
     assert len(np.unique(column(prep, frame, "lift"))) == 2
     days = column(prep, frame, "built in days")
@@ -118,7 +96,7 @@ def test_times_of_day_have_a_phase():
     assert column(prep, frame, "t is missing").tolist() == [0, 0, 0, 1]
 
 
-def test_useless_columns_are_dropped_with_a_reason():
+def test_useless_columns_are_dropped_with_a_reason(homes):
     prep = TablePreprocessor("price").fit(homes())
     assert set(prep.dropped) == {"id", "same", "note"}
     assert "identifier" in prep.dropped["id"]
@@ -150,7 +128,7 @@ def test_a_column_of_nothing_but_the_row_number_is_kept_if_it_does_not_say_it_is
     assert TablePreprocessor("y").fit(frame).columns == ("x",)
 
 
-def test_keep_keeps_what_would_be_dropped():
+def test_keep_keeps_what_would_be_dropped(homes):
     prep = TablePreprocessor("price", keep=["id"]).fit(homes())
     assert "id" in prep.columns
 
@@ -178,7 +156,7 @@ def test_numbers_declared_categories():
     assert prep.transform(new).tolist() == [[0, 0, 1]]
 
 
-def test_only_training_rows_are_looked_at():
+def test_only_training_rows_are_looked_at(homes):
     frame = homes()
     prep = TablePreprocessor("price").fit(frame.iloc[:20])
     before = prep.to_json()
@@ -200,7 +178,7 @@ def test_columns_without_text_names_are_accepted():
 
 
 # ---------------------------------------------------------------------- the target
-def test_regression_targets_are_standardised_and_come_back():
+def test_regression_targets_are_standardised_and_come_back(homes):
     prep = TablePreprocessor("price").fit(frame := homes())
     y = prep.transform_target(frame)
     assert (y.shape, y.dtype) == ((40, 1), cp.float32)
@@ -256,13 +234,13 @@ def test_targets_that_cannot_be_learnt(y, words):
 
 
 # ---------------------------------------------------------------------- mistakes
-def test_a_target_that_is_not_there():
+def test_a_target_that_is_not_there(homes):
     with pytest.raises(DataError, match=r"fit: there is no column 'prize'.*did you mean 'price'"):
         TablePreprocessor("prize").fit(homes())
 
 
 @pytest.mark.parametrize("option", ["categorical", "keep"])
-def test_an_option_that_names_no_column(option):
+def test_an_option_that_names_no_column(homes, option):
     with pytest.raises(DataError, match="no column 'towns'; did you mean 'town'"):
         TablePreprocessor("price", **{option: ["towns"]}).fit(homes())
 
@@ -279,7 +257,7 @@ def test_no_rows():
         TablePreprocessor("y").fit(pd.DataFrame({"x": [], "y": []}))
 
 
-def test_not_fitted():
+def test_not_fitted(homes):
     with pytest.raises(ValueError, match="call fit"):
         TablePreprocessor("y").transform(homes())
 
@@ -301,7 +279,7 @@ def test_duplicate_columns():
         TablePreprocessor("y").fit(frame)
 
 
-def test_a_missing_column_is_named():
+def test_a_missing_column_is_named(homes):
     prep = TablePreprocessor("price").fit(homes())
     with pytest.raises(DataError, match=r"there is no column 'area'; did you mean 'Area'"):
         prep.transform(homes().rename(columns={"area": "Area"}))
@@ -317,7 +295,7 @@ def test_a_missing_column_is_named():
         ({"built": "once"}, "row 1: column 'built' held dates in training"),
     ],
 )
-def test_a_cell_that_cannot_be_used_is_named(cell, words):
+def test_a_cell_that_cannot_be_used_is_named(homes, cell, words):
     frame = homes()
     prep = TablePreprocessor("price").fit(frame)
     ((name, value),) = cell.items()
@@ -349,7 +327,7 @@ def test_a_number_that_is_new_and_empty_takes_the_median():
     assert prep.transform(pd.DataFrame({"x": [None, 2.0]})).tolist() == [[0.0], [0.0]]
 
 
-def test_no_rows_to_transform():
+def test_no_rows_to_transform(homes):
     prep = TablePreprocessor("price").fit(homes())
     assert prep.transform(homes().iloc[:0]).shape == (0, len(prep.feature_names))
 
@@ -363,72 +341,10 @@ def test_row_is_the_line_of_the_file(tmp_path):
         prep.transform(read_table(path, categorical=prep.categorical_columns))
 
 
-# ---------------------------------------------------------------------- JSON
-def test_json_gives_back_every_bit():
-    frame = homes()
-    prep = TablePreprocessor("price").fit(frame)
-    again = TablePreprocessor.from_json(prep.to_json())
-    assert again.to_json() == prep.to_json()
-    assert again.encoders == prep.encoders
-    assert (again.target_mean, again.target_scale) == (prep.target_mean, prep.target_scale)
-    assert np.array_equal(again.transform(frame).numpy(), prep.transform(frame).numpy())
-    assert (again.task, again.reason, again.dropped) == (prep.task, prep.reason, prep.dropped)
-
-
-def test_json_is_plain():
-    record = json.loads(TablePreprocessor("price").fit(homes()).to_json())
-    assert [c["kind"] for c in record["columns"]] == [
-        "numeric", "numeric", "numeric", "categorical", "date",
-    ]  # fmt: skip
-
-
-def change(path, value):
-    def changed(record):
-        *inner, last = path
-        for key in inner:
-            record = record[key]
-        record[last] = value
-
-    return changed
-
-
-@pytest.mark.parametrize(
-    "spoil",
-    [
-        change(["format"], "other"),
-        change(["version"], 99),
-        change(["task"], "guess"),
-        change(["task"], None),
-        change(["classes"], "abc"),
-        change(["classes"], [1]),
-        change(["target_mean"], "0"),
-        change(["target_mean"], 10**400),
-        change(["columns"], None),
-        change(["columns", 0], 3),
-        change(["columns", 0, "kind"], "pickle"),
-        change(["columns", 0, "scale"], 0.0),
-        change(["columns", 0, "indicator"], 1),
-        change(["columns", 0, "more"], 1),
-        change(["columns", 3, "categories"], ["a", "a"]),
-        change(["columns", 4, "means"], [0.0]),
-        change(["columns", 4, "scales"], [0.0] * 5),
-        change(["dropped"], 5),
-        lambda record: record.pop("target"),
-    ],
-)
-def test_json_that_was_changed_raises(spoil):
-    record = json.loads(TablePreprocessor("price").fit(homes()).to_json())
-    spoil(record)
-    with pytest.raises(DataError, match="from_json: not a saved preprocessor: "):
-        TablePreprocessor.from_json(json.dumps(record))
-
-
-@pytest.mark.parametrize("text", ["", "{", "[]", "null", "3", '{"format": NaN}', "[" * 100_000])
-def test_text_that_is_no_preprocessor_raises(text):
-    with pytest.raises(DataError, match="from_json"):
-        TablePreprocessor.from_json(text)
-
-
-def test_nothing_is_written_before_fit():
-    with pytest.raises(ValueError, match="to_json: call fit"):
-        TablePreprocessor("y").to_json()
+def test_line_and_file_are_known_after_a_split(tmp_path):
+    path = tmp_path / "new.csv"
+    path.write_text("x,y\n1,0.5\n2,1.5\ninf,2.5\n")
+    rows = read_table(path).iloc[[2, 0]]
+    with pytest.raises(DataError, match=r"new.csv: line 4: column 'x' is infinite") as caught:
+        TablePreprocessor("y").fit(rows)
+    assert (caught.value.row, caught.value.path) == (4, str(path))

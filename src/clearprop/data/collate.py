@@ -107,13 +107,13 @@ def _rebuilt(like: Any, parts: Any) -> Any:
     make: Callable[[Any], Any] = type(like)
     try:
         if isinstance(like, MutableMapping):
-            out = copy.copy(like)
-            out.update(parts)
-            return out
+            mapping = copy.copy(like)
+            mapping.update(parts)
+            return mapping
         if isinstance(like, MutableSequence):
-            out = copy.copy(like)
-            out[:] = parts
-            return out
+            sequence = copy.copy(like)
+            sequence[:] = parts
+            return sequence
         return make(parts)
     except TypeError:
         return parts

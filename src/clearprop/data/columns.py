@@ -28,7 +28,8 @@ LIST_AT_MOST = 30
 
 def place(frame: pd.DataFrame, position: int) -> tuple[str, int]:
     """Words and number for a row: its line in the CSV file, or its row, from 1."""
-    unit = frame.index.name if frame.index.name in ("line", "row") else None
+    from_file = frame.index.name in ("line", "row") and frame.index.dtype.kind == "i"
+    unit = frame.index.name if from_file else None
     number = int(frame.index[position]) if unit else position + 1
     return f"{unit or 'row'} {number}", number
 

@@ -25,7 +25,7 @@ class DatasetError(ClearpropError, ValueError, AssertionError):
     """Data sets that do not fit together; also an AssertionError, as PyTorch raises there."""
 
 
-class Sized(Protocol):
+class Rows(Protocol):
     """What a map-style data set must have."""
 
     def __len__(self) -> int: ...
@@ -52,8 +52,8 @@ class Dataset:
     def __getitem__(self, index: Any) -> Any:
         raise NotImplementedError(f"{type(self).__name__}: define __getitem__(self, index)")
 
-    def __add__(self, other: Sized) -> ConcatDataset:
-        return ConcatDataset([self, other])
+    def __add__(self, other: Rows) -> ConcatDataset:
+        return ConcatDataset([self, other])  # type: ignore[list-item]  # it defines __len__
 
 
 class TensorDataset(Dataset):
@@ -104,7 +104,7 @@ class Subset(Dataset):
     'e'
     """
 
-    def __init__(self, dataset: Sized, indices: Sequence[int]) -> None:
+    def __init__(self, dataset: Rows, indices: Sequence[int]) -> None:
         self.dataset = dataset
         self.indices = indices
 
@@ -126,7 +126,7 @@ class ConcatDataset(Dataset):
     (5, 'd', 'e')
     """
 
-    def __init__(self, datasets: Iterable[Sized]) -> None:
+    def __init__(self, datasets: Iterable[Rows]) -> None:
         self.datasets = list(datasets)
         if not self.datasets:
             raise DatasetError("ConcatDataset: datasets should not be an empty iterable")
@@ -163,10 +163,10 @@ class RowSource(NamedTuple):
         return [_rows_of(t, index) for t in self.tensors]
 
 
-def row_source(dataset: Sized) -> RowSource | None:
+def row_source(dataset: Rows) -> RowSource | None:
     """The tensors behind a TensorDataset or Subset; None where rows must be fetched one by one.
 
-    A class that overrides `__getitem__` decides itself what a row is.
+    A class with a `__getitem__` or `__getitems__` of its own decides itself what a row is.
     """
     rows: np.ndarray | None = None
     while isinstance(dataset, Subset) and type(dataset).__getitem__ is Subset.__getitem__:
@@ -176,6 +176,7 @@ def row_source(dataset: Sized) -> RowSource | None:
     if (
         isinstance(dataset, TensorDataset)
         and type(dataset).__getitem__ is TensorDataset.__getitem__
+        and not hasattr(dataset, "__getitems__")
     ):
         return RowSource(dataset.tensors, rows)
     return None
@@ -203,7 +204,7 @@ def _rows_of(t: Tensor, index: slice | np.ndarray) -> Tensor:
 
 
 def random_split(
-    dataset: Sized,
+    dataset: Rows,
     lengths: Sequence[int | float],
     generator: Generator | None = None,
 ) -> list[Subset]:

@@ -130,12 +130,12 @@ class Categorical:
     def _unknown(self, frame: pd.DataFrame, position: int) -> Exception:
         value = frame[self.name].iloc[position]
         if pd.isna(value):
-            return error_at("transform", frame, position, NEVER_EMPTY.format(self.name))
+            return error_at("TablePreprocessor", frame, position, NEVER_EMPTY.format(self.name))
         text = category(value)
         message = UNKNOWN.format(
             self.name, text, did_you_mean(text, self.categories), listed(self.categories)
         )
-        return error_at("transform", frame, position, message)
+        return error_at("TablePreprocessor", frame, position, message)
 
     @classmethod
     def fit(cls, frame: pd.DataFrame, name: str, most: int, keep: bool) -> Categorical | str:
@@ -238,7 +238,7 @@ def numbers(frame: pd.DataFrame, name: str) -> np.ndarray:
     if kind_of(values) not in ("numeric", "boolean"):
         at = first_where(values.notna())
         raise error_at(
-            "transform",
+            "TablePreprocessor",
             frame,
             at,
             f"column {name!r} held numbers in training, here it holds {str(values.iloc[at])!r}",
@@ -246,7 +246,7 @@ def numbers(frame: pd.DataFrame, name: str) -> np.ndarray:
     x = values.to_numpy(dtype=np.float64, na_value=np.nan)
     if np.isinf(x).any():
         raise error_at(
-            "transform",
+            "TablePreprocessor",
             frame,
             first_where(np.isinf(x)),
             f"column {name!r} is infinite; replace it with a number, or leave the cell empty",
@@ -260,7 +260,7 @@ def days_of(frame: pd.DataFrame, name: str) -> np.ndarray:
     if kind_of(values) != "date" and values.notna().any():
         at = first_where(values.notna())
         raise error_at(
-            "transform",
+            "TablePreprocessor",
             frame,
             at,
             f"column {name!r} held dates in training, here it holds {str(values.iloc[at])!r}",

@@ -26,7 +26,7 @@ GZIP = b"\x1f\x8b"
 MOST_DEFLATED = 1032  # deflate never makes n bytes out of fewer than n / 1032
 PIECE = 1 << 20
 
-IDX_TYPES = {
+IDX_TYPES: dict[int, np.dtype[Any]] = {
     0x08: np.dtype("u1"),
     0x09: np.dtype("i1"),
     0x0B: np.dtype(">i2"),

@@ -14,7 +14,7 @@ import numpy as np
 
 from clearprop.core.random import Generator, default_generator
 from clearprop.data.collate import default_collate, default_convert
-from clearprop.data.dataset import Sized, row_source
+from clearprop.data.dataset import Rows, row_source
 from clearprop.data.sampler import BatchSampler, RandomSampler, SequentialSampler, draw_seed
 
 WORKERS = (
@@ -63,7 +63,7 @@ class DataLoader:
 
     def __init__(
         self,
-        dataset: Sized,
+        dataset: Rows,
         batch_size: int | None = 1,
         shuffle: bool = False,
         sampler: Iterable[Any] | None = None,

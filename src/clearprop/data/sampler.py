@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from clearprop.core.random import Generator, default_generator
-from clearprop.data.dataset import Sized
+from clearprop.data.dataset import Rows
 
 NOT_POSITIVE = "{who}: {name} should be a positive integer value, but got {name}={value}"
 
@@ -29,7 +29,7 @@ class Sampler:
 class SequentialSampler(Sampler):
     """Rows in their own order: 0, 1, ..., n - 1."""
 
-    def __init__(self, data_source: Sized) -> None:
+    def __init__(self, data_source: Rows) -> None:
         self.data_source = data_source
 
     def __iter__(self) -> Iterator[int]:
@@ -54,7 +54,7 @@ class RandomSampler(Sampler):
 
     def __init__(
         self,
-        data_source: Sized,
+        data_source: Rows,
         replacement: bool = False,
         num_samples: int | None = None,
         generator: Generator | None = None,

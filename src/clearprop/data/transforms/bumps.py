@@ -69,7 +69,7 @@ class RBF(Transform):
         return self.k if self.k is not None else len(self.centers)  # type: ignore[arg-type]
 
     def _apply(self, x: Tensor) -> Tensor:
-        if self.centers is None:
+        if self.centers is None or self.bump_width is None:
             raise ValueError("RBF: call fit(x) first; it chooses the centres from the data")
         inputs = self.centers.shape[1]
         if x.shape[-1] != inputs:
