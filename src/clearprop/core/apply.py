@@ -1,0 +1,210 @@
+"""Run a primitive, record it, note where it came from. Nothing else.
+
+`apply1` and `apply2` are `apply` for one and two inputs without params, written out because they are most of what runs.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import numpy as np
+
+from clearprop.core import tensor as tensor_module
+from clearprop.core.dtypes import Aval, from_numpy_dtype
+from clearprop.core.node import Node, Pick, sequence
+from clearprop.core.primitive import NOTHING, VALUE, Plan, Primitive, variadic_plan
+from clearprop.core.provenance import user_frame
+from clearprop.core.state import Context, local
+from clearprop.core.tensor import Tensor, ViewOf, refresh, version_cell, wrap
+
+_ndarray = np.ndarray
+_asarray = np.asarray
+_new = object.__new__
+_getframe = sys._getframe
+_NO_PARAMS: dict[str, Any] = {}
+
+
+def apply1(prim: Primitive, x: Tensor) -> Tensor:
+    """`prim(x)`."""
+    c = local.c
+    if c.interpreter is None:
+        value = c.run(prim.eager, x.value)
+        if value.__class__ is not _ndarray:
+            value = _asarray(value)
+    else:
+        value = c.interpreter.run(prim, (x.value,), _NO_PARAMS)
+    out = _new(Tensor)
+    out.value = value
+    out.node = None
+    out.cell = None
+    out.view = None
+    if x.node is not None and c.grad and prim.vjp[0] is not None:
+        if x.view is not None:
+            refresh(x)
+        keep_out, (keep_x,) = prim.plans[1]
+        out.node = node = _new(Node)
+        node.prim = prim
+        node.edges = (x.node,)
+        node.saved = (x if keep_x == VALUE else _abstract(x, keep_x),)
+        node.versions = None if x.cell is None else (x.cell[0],)
+        node.out = value if keep_out else None
+        node.params = _NO_PARAMS
+        node.seq = sequence()
+        node.scope = c.scope
+        frame = user_frame(_getframe(2))
+        node.code, node.lasti = (None, 0) if frame is None else (frame.f_code, frame.f_lasti)
+    return out
+
+
+def apply2(prim: Primitive, x: Tensor, y: Tensor) -> Tensor:
+    """`prim(x, y)`; x and y have the same shape and dtype, or are what a contraction takes."""
+    c = local.c
+    if c.interpreter is None:
+        value = c.run(prim.eager, x.value, y.value)
+        if value.__class__ is not _ndarray:
+            value = _asarray(value)
+    else:
+        value = c.interpreter.run(prim, (x.value, y.value), _NO_PARAMS)
+    out = _new(Tensor)
+    out.value = value
+    out.node = None
+    out.cell = None
+    out.view = None
+    if c.grad and (x.node is not None or y.node is not None):
+        rule_x, rule_y = prim.vjp
+        edge_x = None if rule_x is None else x.node
+        edge_y = None if rule_y is None else y.node
+        if edge_x is None and edge_y is None:
+            return out
+        if x.view is not None or y.view is not None:
+            edge_x, edge_y = _refreshed(x, rule_x), _refreshed(y, rule_y)
+        mask = 2 if edge_x is None else 1 if edge_y is None else 3
+        keep_out, (keep_x, keep_y) = prim.plans[mask]
+        out.node = node = _new(Node)
+        node.prim = prim
+        node.edges = (edge_x, edge_y)
+        node.saved = (
+            x if keep_x == VALUE else _abstract(x, keep_x) if keep_x else None,
+            y if keep_y == VALUE else _abstract(y, keep_y) if keep_y else None,
+        )
+        node.versions = (
+            None
+            if x.cell is None and y.cell is None
+            else (0 if x.cell is None else x.cell[0], 0 if y.cell is None else y.cell[0])
+        )
+        node.out = value if keep_out else None
+        node.params = _NO_PARAMS
+        node.seq = sequence()
+        node.scope = c.scope
+        frame = user_frame(_getframe(2))
+        node.code, node.lasti = (None, 0) if frame is None else (frame.f_code, frame.f_lasti)
+    return out
+
+
+def apply(prim: Primitive, *inputs: Tensor, **params: Any) -> Tensor:
+    """`prim(*inputs, **params)` for a primitive with one output."""
+    c = local.c
+    values = [x.value for x in inputs]
+    if c.interpreter is None:
+        value = c.run(prim.eager, *values, **params)
+        if value.__class__ is not _ndarray:
+            value = _asarray(value)
+    else:
+        value = c.interpreter.run(prim, values, params)
+    out = wrap(value, None)
+    if c.grad:
+        out.node = _record(c, prim, inputs, params, value)
+    return out
+
+
+def apply_many(prim: Primitive, *inputs: Tensor, **params: Any) -> tuple[Tensor, ...]:
+    """`prim(*inputs, **params)` for a primitive with several outputs."""
+    c = local.c
+    values = [x.value for x in inputs]
+    if c.interpreter is None:
+        outs = tuple(map(_asarray, c.run(prim.eager, *values, **params)))
+    else:
+        outs = tuple(c.interpreter.run(prim, values, params))
+    node = _record(c, prim, inputs, params, outs) if c.grad else None
+    if node is None:
+        return tuple(wrap(value, None) for value in outs)
+    node.avals = tuple(Aval(v.shape, from_numpy_dtype(v.dtype)) for v in outs)
+    return tuple(
+        wrap(value, Pick(node, i) if value.dtype.kind == "f" else None)
+        for i, value in enumerate(outs)
+    )
+
+
+def apply_view(prim: Primitive, x: Tensor, params: dict[str, Any]) -> Tensor:
+    """`prim(x, **params)` for an op of kind View: the result shares memory and version counter with x where NumPy does."""
+    c = local.c
+    if c.interpreter is None:
+        value = c.run(prim.eager, x.value, **params)
+        shares = value.base is not None and (
+            prim.lower.shares or np.may_share_memory(value, x.value)  # type: ignore[union-attr]
+        )
+    else:
+        value = c.interpreter.run(prim, (x.value,), params)
+        shares = True
+    out = wrap(value, None)
+    if shares:
+        out.cell = version_cell(x)
+    if c.grad:
+        out.node = _record(c, prim, (x,), params, value)
+        if shares:
+            base, steps = (x, ()) if x.view is None else (x.view.base, x.view.steps)
+            out.view = ViewOf(base, (*steps, (prim, params, x.aval)), out.cell[0])
+    return out
+
+
+tensor_module.view_again = lambda prim, x, params: apply_view(prim, x, params)
+
+
+def _record(
+    c: Context, prim: Primitive, inputs: tuple[Tensor, ...], params: dict[str, Any], value: Any
+) -> Node | None:
+    """A Node for this run if any differentiable input wants a gradient."""
+    for x in inputs:
+        if x.view is not None:
+            refresh(x)
+    if prim.variadic:
+        edges = tuple(x.node for x in inputs) if prim.vjp[0] is not None else ()
+        if all(edge is None for edge in edges):
+            return None
+        plan: Plan = variadic_plan(prim, len(inputs))
+    else:
+        mask, edges = 0, ()
+        for i, (x, rule) in enumerate(zip(inputs, prim.vjp, strict=True)):
+            edge = None if rule is None else x.node
+            edges += (edge,)
+            if edge is not None:
+                mask |= 1 << i
+        if not mask:
+            return None
+        plan = prim.plans[mask]
+    keep_out, keeps = plan
+    node = _new(Node)
+    node.prim = prim
+    node.edges = edges
+    node.saved = tuple(
+        x if keep == VALUE else _abstract(x, keep) for x, keep in zip(inputs, keeps, strict=True)
+    )
+    node.versions = tuple(0 if x.cell is None else x.cell[0] for x in inputs)
+    node.out = value if keep_out else None
+    node.params = params
+    node.seq = sequence()
+    node.scope = c.scope
+    frame = user_frame(_getframe(3))
+    node.code, node.lasti = (None, 0) if frame is None else (frame.f_code, frame.f_lasti)
+    return node
+
+
+def _abstract(x: Tensor, keep: int) -> Aval | None:
+    return None if keep == NOTHING else x.aval
+
+
+def _refreshed(x: Tensor, rule: Any) -> Any:
+    if x.view is not None:
+        refresh(x)
+    return None if rule is None else x.node

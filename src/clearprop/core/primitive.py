@@ -1,0 +1,180 @@
+"""The table. One `primitive(...)` entry holds everything about an op; functions, checks and docs are derived from it.
+
+A derivative rule is called as `rule(g, out, *inputs, **params)` and is written in ops. Its argument names say what must be kept
+for it: a plain name keeps the value, a name that ends in `_aval` keeps only shape and dtype, a name that begins with `_` keeps nothing.
+
+    tanh = primitive("tanh", eager=np.tanh, shape=same, vjp=(lambda g, out, _x: g * (1 + out) * (1 - out),), ...)
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from clearprop.core.dtypes import Aval
+
+Rule = Callable[..., Any]
+
+# (keep the output?, what to keep of each input), for one choice of inputs that want a gradient
+Plan = tuple[bool, tuple[int, ...]]
+
+TABLE: dict[str, Primitive] = {}
+
+NOTHING, VALUE, AVAL = 0, 1, 2
+
+
+@dataclass(frozen=True)
+class Map:
+    """Elementwise: one output element from the same element of every input. `formula` is for people and compilers."""
+
+    formula: str
+
+
+@dataclass(frozen=True)
+class Reduce:
+    """Combines elements along `dim` with an associative operation: sum, max, min, prod, argmax, ..."""
+
+    combine: str
+
+
+@dataclass(frozen=True)
+class View:
+    """Moves elements, computes nothing. `shares` says that eager mode returns a view of the input's memory."""
+
+    shares: bool = True
+
+
+@dataclass(frozen=True)
+class Contract:
+    """Sums products over shared axes: matrix products and convolutions."""
+
+
+@dataclass(frozen=True)
+class Opaque:
+    """Calls back to the eager kernel; `why` is logged when a compiled step does so."""
+
+    why: str
+
+
+Lowering = Map | Reduce | View | Contract | Opaque
+
+
+@dataclass(frozen=True)
+class Example:
+    """Avals and params at which the contract tests call a primitive, beyond what its kind already tells them."""
+
+    avals: tuple[Aval, ...]
+    params: dict[str, Any] = field(default_factory=dict)
+    values: tuple[Any, ...] | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Primitive:
+    """One entry of the table. `keep[i]` tells what rule i needs: (out, input 0, input 1, ...)."""
+
+    name: str
+    doc: str
+    eager: Callable[..., Any]
+    shape: Callable[..., Any]
+    vjp: tuple[Rule | None, ...]
+    lower: Lowering
+    domain: tuple[float, float] = (-2.0, 2.0)
+    kinks: tuple[float, ...] = ()
+    examples: tuple[Example, ...] = ()
+    variadic: bool = False
+    outputs: int = 1
+    keep: tuple[tuple[int, ...], ...] = ()
+    plans: tuple[Plan, ...] = ()
+
+    @property
+    def arity(self) -> int:
+        return len(self.vjp)
+
+    @property
+    def differentiable(self) -> bool:
+        return any(rule is not None for rule in self.vjp)
+
+    def __repr__(self) -> str:
+        return self.name
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (TABLE.__getitem__, (self.name,))
+
+
+def _kept(rule: Rule | None, arity: int, variadic: bool) -> tuple[int, ...]:
+    if rule is None:
+        return (NOTHING,) * (1 + arity)
+    names = [
+        p.name
+        for p in inspect.signature(rule).parameters.values()
+        if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD, p.VAR_POSITIONAL)
+    ]
+    kinds = [
+        NOTHING if name.startswith("_") else AVAL if name.endswith(("_aval", "_avals")) else VALUE
+        for name in names
+    ]
+    return tuple(kinds[2:]) if variadic else tuple(kinds[1:])  # after (i, g) or g
+
+
+def make_plan(rows: Sequence[tuple[int, ...]]) -> Plan:
+    """What to keep when the rules with these needs will run: a value outranks an aval, an aval outranks nothing."""
+    columns = [
+        VALUE if VALUE in col else AVAL if AVAL in col else NOTHING
+        for col in zip(*rows, strict=True)
+    ]
+    return columns[0] == VALUE, tuple(columns[1:])
+
+
+def _plans(keep: tuple[tuple[int, ...], ...]) -> tuple[Plan, ...]:
+    """Entry `mask` is the plan when the inputs whose bits are set in `mask` want a gradient."""
+    idle = (NOTHING,) * len(keep[0])
+    masks = range(1 << len(keep))
+    return tuple(make_plan([idle] + [k for i, k in enumerate(keep) if m >> i & 1]) for m in masks)
+
+
+def variadic_plan(prim: Primitive, n: int) -> Plan:
+    """The plan of a variadic primitive called on n inputs."""
+    out, inputs = prim.keep[0]
+    return out == VALUE, (inputs,) * n
+
+
+def primitive(
+    name: str,
+    *,
+    doc: str,
+    eager: Callable[..., Any],
+    shape: Callable[..., Any],
+    vjp: Sequence[Rule | None],
+    lower: Lowering,
+    domain: tuple[float, float] = (-2.0, 2.0),
+    kinks: tuple[float, ...] = (),
+    examples: Sequence[Example] = (),
+    variadic: bool = False,
+    outputs: int = 1,
+) -> Primitive:
+    """Enter an op into the table and check the entry.
+
+    `vjp`: one rule per positional input, None = not differentiable. A variadic primitive (any number of inputs) has one rule,
+    called as `rule(i, g, out, *inputs, **params)` for input i. `domain`: where finite differences are valid.
+    """
+    vjp = tuple(vjp)
+    assert name not in TABLE, f"primitive {name!r} is entered twice"
+    assert doc, f"primitive {name!r} has no doc"
+    assert domain[0] < domain[1], f"primitive {name!r}: empty domain {domain}"
+    assert isinstance(lower, Lowering), f"primitive {name!r}: lower={lower!r} is not a kind"
+    assert not variadic or len(vjp) == 1, f"primitive {name!r}: a variadic entry has one rule"
+    keep = tuple(_kept(rule, len(vjp), variadic) for rule in vjp)
+    for rule, kept in zip(vjp, keep, strict=True):
+        wanted = 2 if variadic else 1 + len(vjp)
+        assert rule is None or len(kept) == wanted, (
+            f"primitive {name!r}: a rule takes (g, out, {len(vjp)} inputs), this one has {1 + len(kept)} arguments"
+        )
+    entry = Primitive(
+        name=name, doc=doc, eager=eager, shape=shape, vjp=vjp, lower=lower, domain=domain, kinks=kinks,
+        examples=tuple(examples), variadic=variadic, outputs=outputs, keep=keep,
+        plans=() if variadic or not vjp else _plans(keep),
+    )  # fmt: skip
+    TABLE[name] = entry
+    return entry

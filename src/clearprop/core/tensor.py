@@ -1,0 +1,410 @@
+"""The Tensor: a value (NumPy array, or graph variable while tracing) and the node that made it.
+
+`requires_grad` is `node is not None`. A tensor and its views share one version cell, so that a backward rule that kept a value can
+tell whether it was overwritten. The operators and methods are attached by `ops.methods` and `autograd` from tables.
+"""
+
+from __future__ import annotations
+
+import copy
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from clearprop.core.dtypes import FLOAT, Aval, dtype, from_numpy_dtype
+from clearprop.core.node import Leaf, Node, Pick
+from clearprop.core.state import local
+from clearprop.errors import AutogradError, TraceError
+
+if TYPE_CHECKING:
+    from clearprop.core.primitive import Primitive
+
+NEEDS_DETACH = (
+    "Can't call numpy() on Tensor that requires grad. Use tensor.detach().numpy() instead."
+)
+TRACED = (
+    "{what} of a traced tensor {aval}: its value is not known while the step is being traced. "
+    "Keep the decision inside the graph with where(), or compute it outside the compiled function."
+)
+
+
+class ViewOf:
+    """How a view came from its base: the view ops in order, and the version at which the view's node was right."""
+
+    __slots__ = ("base", "seen", "steps")
+
+    def __init__(self, base: Tensor, steps: tuple[ViewStep, ...], seen: int) -> None:
+        self.base = base
+        self.steps = steps
+        self.seen = seen
+
+
+ViewStep = tuple["Primitive", dict[str, Any], Aval]  # the op, its params, what it was applied to
+
+
+class Tensor:
+    """A multi-dimensional array that knows how it was computed.
+
+    >>> import clearprop as cp
+    >>> x = cp.tensor([1.0, 2.0], requires_grad=True)
+    >>> (x * x).sum().backward()
+    >>> x.grad
+    tensor([2., 4.])
+    """
+
+    __slots__ = ("__dict__", "__weakref__", "cell", "node", "value", "view")
+
+    value: Any
+    node: Any
+    cell: list[int] | None
+    view: ViewOf | None
+
+    grad: Tensor | None = None
+    name: str | None = None
+    retains_grad: bool = False
+
+    def __init__(self, data: Any = ()) -> None:
+        value = data.value if isinstance(data, Tensor) else np.array(data, dtype=np.float32)
+        self.value = value
+        self.node = None
+        self.cell = None
+        self.view = None
+
+    # ------------------------------------------------------------------ what it is
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.value.shape  # type: ignore[no-any-return]
+
+    @property
+    def dtype(self) -> dtype:
+        return from_numpy_dtype(self.value.dtype)
+
+    @property
+    def aval(self) -> Aval:
+        return Aval(self.value.shape, from_numpy_dtype(self.value.dtype))
+
+    @property
+    def ndim(self) -> int:
+        return len(self.value.shape)
+
+    @property
+    def itemsize(self) -> int:
+        return int(self.value.dtype.itemsize)
+
+    @property
+    def nbytes(self) -> int:
+        return int(self.value.dtype.itemsize) * self.numel()
+
+    @property
+    def device(self) -> str:
+        return "cpu"
+
+    def dim(self) -> int:
+        return len(self.value.shape)
+
+    def numel(self) -> int:
+        n = 1
+        for d in self.value.shape:
+            n *= d
+        return n
+
+    nelement = numel
+
+    def size(self, dim: int | None = None) -> Any:
+        return self.shape if dim is None else self.shape[dim]
+
+    def element_size(self) -> int:
+        return int(self.value.dtype.itemsize)
+
+    def is_floating_point(self) -> bool:
+        return self.value.dtype.kind == "f"  # type: ignore[no-any-return]
+
+    def is_complex(self) -> bool:
+        return False
+
+    def is_contiguous(self) -> bool:
+        return bool(self.array("is_contiguous()").flags.c_contiguous)
+
+    def stride(self, dim: int | None = None) -> Any:
+        a = self.array("stride()")
+        steps = tuple(s // a.itemsize for s in a.strides)
+        return steps if dim is None else steps[dim]
+
+    def data_ptr(self) -> int:
+        return int(self.array("data_ptr()").ctypes.data)
+
+    @property
+    def is_cuda(self) -> bool:
+        return False
+
+    # ------------------------------------------------------------------ autograd
+    @property
+    def requires_grad(self) -> bool:
+        return self.node is not None
+
+    @requires_grad.setter
+    def requires_grad(self, wanted: bool) -> None:
+        self.requires_grad_(wanted)
+
+    def requires_grad_(self, requires_grad: bool = True) -> Tensor:
+        """Ask for a gradient of this tensor (or stop asking); only leaves can be changed."""
+        if type(self.node) in (Node, Pick) or (self.node is not None and not self.is_leaf):
+            if not requires_grad:
+                raise AutogradError(
+                    "requires_grad: you can only change requires_grad flags of leaf variables. "
+                    "If you want to use a computed variable in a subgraph that doesn't require "
+                    "differentiation use var_no_grad = var.detach()."
+                )
+            return self
+        if requires_grad and self.value.dtype.kind != "f":
+            raise AutogradError(
+                f"requires_grad_: only Tensors of floating point dtype can require gradients, got {self.aval}"
+            )
+        if requires_grad and self.node is None:
+            self.node = Leaf(self)
+        elif not requires_grad:
+            self.node = None
+        return self
+
+    @property
+    def is_leaf(self) -> bool:
+        return self.node is None or type(self.node) is Leaf
+
+    @property
+    def grad_fn(self) -> Any:
+        """The node that made this tensor; None for leaves."""
+        if self.view is not None:
+            refresh(self)
+        return None if type(self.node) is Leaf else self.node
+
+    @property
+    def _version(self) -> int:
+        return 0 if self.cell is None else self.cell[0]
+
+    @property
+    def _base(self) -> Tensor | None:
+        return None if self.view is None else self.view.base
+
+    def detach(self) -> Tensor:
+        """The same values without history; shares memory and the version counter."""
+        out = wrap(self.value, None)
+        out.cell = version_cell(self)
+        return out
+
+    def detach_(self) -> Tensor:
+        """Cut this tensor from its history, in place."""
+        if self.view is not None:
+            raise AutogradError("detach_: can't detach views in-place. Use detach() instead")
+        self.node = None
+        return self
+
+    @property
+    def data(self) -> Tensor:
+        """The same memory without history and with a version counter of its own: what is done to it, autograd does not see."""
+        return wrap(self.value, None)
+
+    @data.setter
+    def data(self, new: Tensor) -> None:
+        if not isinstance(new, Tensor):
+            raise TypeError(
+                f"data: Variable data has to be a tensor, but got {type(new).__name__}"
+            )
+        if self.node is not None and new.value.dtype.kind != "f":
+            raise AutogradError(
+                f"data: data set to a tensor that requires gradients must be floating point, got {new.aval}"
+            )
+        self.value = new.value
+        bump(self)
+
+    # ------------------------------------------------------------------ values out
+    def array(self, what: str = "the value") -> np.ndarray:
+        """The NumPy array; an error while tracing, where there is none."""
+        value = self.value
+        if value.__class__ is not np.ndarray:
+            raise TraceError(TRACED.format(what=what, aval=self.aval))
+        return value
+
+    def numpy(self, *, force: bool = False) -> np.ndarray:
+        """The values as a NumPy array that shares this tensor's memory."""
+        if self.node is not None and not force:
+            raise AutogradError(NEEDS_DETACH)
+        return self.array("numpy()")
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        a = self.numpy()
+        return np.array(a, dtype=dtype, copy=copy) if copy else np.asarray(a, dtype=dtype)
+
+    def item(self) -> Any:
+        """The only element as a Python number."""
+        a = self.array("item()")
+        if a.size != 1:
+            raise AutogradError(
+                f"item: a Tensor with {a.size} elements cannot be converted to Scalar, it is {self.aval}"
+            )
+        return a.item()
+
+    def tolist(self) -> Any:
+        return self.array("tolist()").tolist()
+
+    def __bool__(self) -> bool:
+        a = self.array("bool()")
+        if a.size != 1:
+            raise AutogradError(
+                f"bool: Boolean value of Tensor with {'no values' if a.size == 0 else 'more than one value'} "
+                f"is ambiguous, it is {self.aval}; use .any() or .all()"
+            )
+        return bool(a.item())
+
+    def __float__(self) -> float:
+        return float(self.item())
+
+    def __int__(self) -> int:
+        return int(self.item())
+
+    def __index__(self) -> int:
+        if self.value.dtype.kind not in "iub":
+            raise TypeError(
+                "only integer tensors of a single element can be converted to an index"
+            )
+        return int(self.item())
+
+    def __len__(self) -> int:
+        if not self.value.shape:
+            raise TypeError("len() of a 0-d tensor")
+        return int(self.value.shape[0])
+
+    def __format__(self, spec: str) -> str:
+        return format(self.item(), spec) if self.ndim == 0 and spec else format(repr(self), spec)
+
+    def __hash__(self) -> int:
+        return id(self)
+
+    def __dlpack__(self, **kwargs: Any) -> Any:
+        if self.node is not None:
+            raise BufferError(
+                "Can't export tensors that require gradient, use tensor.detach()"
+            )
+        return self.array("__dlpack__()").__dlpack__(**kwargs)
+
+    def __dlpack_device__(self) -> tuple[int, int]:
+        return self.array("__dlpack_device__()").__dlpack_device__()
+
+    # ------------------------------------------------------------------ copies
+    def __deepcopy__(self, memo: dict[int, Any]) -> Tensor:
+        if not self.is_leaf:
+            raise AutogradError(
+                "deepcopy: Only Tensors created explicitly by the user (graph leaves) support the deepcopy protocol "
+                f"at the moment; this one was made by {self.node.describe()}. Use x.detach().clone()"
+            )
+        out = object.__new__(type(self))
+        memo[id(self)] = out
+        out.value, out.cell, out.view = self.array("deepcopy()").copy(), None, None
+        out.node = None if self.node is None else Leaf(out)
+        out.__dict__.update(copy.deepcopy(self.__dict__, memo))
+        return out
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        if not self.is_leaf:
+            raise AutogradError(
+                "pickle: only leaves can be pickled; this tensor was made by "
+                f"{self.node.describe()}. Use x.detach()"
+            )
+        return (_rebuild, (type(self), self.array("pickle"), self.requires_grad))
+
+    def __repr__(self) -> str:
+        if self.value.__class__ is not np.ndarray:
+            return f"tensor(<traced {self.aval}>)"
+        extra = ""
+        if self.dtype.name not in ("float32", "int64", "bool"):
+            extra += f", dtype={self.dtype!r}"
+        elif self.value.size == 0:
+            extra += f", size={self.shape}" if self.ndim != 1 else ""
+        grad_fn = self.grad_fn
+        if grad_fn is not None:
+            extra += f", grad_fn=<{grad_fn.name}>"
+        elif self.node is not None:
+            extra += ", requires_grad=True"
+        with np.printoptions(precision=4, threshold=1000, edgeitems=3, linewidth=96):
+            body = np.array2string(self.value, separator=", ", prefix="tensor(")
+        return f"tensor({body}{extra})"
+
+
+class Parameter(Tensor):
+    """A tensor that a Module trains: a leaf with requires_grad=True, registered when assigned to a module."""
+
+    __slots__ = ()
+
+    def __init__(self, data: Tensor | Any = (), requires_grad: bool = True) -> None:
+        super().__init__(data)
+        if isinstance(data, Tensor):
+            self.cell = version_cell(data)
+        if requires_grad:
+            self.requires_grad_()
+
+    def __repr__(self) -> str:
+        return f"Parameter containing:\n{super().__repr__()}"
+
+
+# Classes that take the operators' fast path.
+TENSORS = frozenset({Tensor, Parameter})
+
+_new = object.__new__
+
+
+def wrap(value: Any, node: Any) -> Tensor:
+    """A Tensor over `value`, made by `node` (None: no gradient wanted)."""
+    out = _new(Tensor)
+    out.value = value
+    out.node = node
+    out.cell = None
+    out.view = None
+    return out
+
+
+def version_cell(x: Tensor) -> list[int]:
+    """The counter that `x` shares with its views; made at first need, and shown to the node that keeps x as its output."""
+    cell = x.cell
+    if cell is None:
+        cell = x.cell = [0]
+        if type(x.node) is Node:
+            x.node.out_cell = cell
+        elif type(x.node) is Pick:
+            x.node.main.out_cell = cell
+    return cell
+
+
+def bump(x: Tensor) -> None:
+    """Note that the memory of `x` was written to."""
+    version_cell(x)[0] += 1
+
+
+def refresh(x: Tensor) -> None:
+    """Give a view of an overwritten base the node that it would have if it were taken now."""
+    view = x.view
+    assert view is not None
+    now = version_cell(x)[0]
+    if view.seen == now:
+        return
+    view.seen = now
+    if local.c.grad and view.base.node is not None:
+        again = view.base
+        for prim, params, _ in view.steps:
+            again = view_again(prim, again, params)
+        x.node = again.node
+
+
+def _no_views(*_: Any) -> Tensor:
+    raise AssertionError("core.apply has not been imported")
+
+
+view_again: Any = _no_views  # core.apply puts apply_view here
+
+
+def _rebuild(cls: type[Tensor], value: np.ndarray, requires_grad: bool) -> Tensor:
+    out = _new(cls)
+    out.value, out.node, out.cell, out.view = value, None, None, None
+    return out.requires_grad_() if requires_grad else out
+
+
+def is_float(x: Tensor) -> bool:
+    return x.dtype.category == FLOAT

@@ -1,0 +1,306 @@
+"""The front door: Python numbers, arrays, mixed types and shapes come in; strict primitives are called.
+
+Equal shapes and dtypes take the direct path. Everything else becomes explicit `cast` and `expand`, so that no derivative rule
+ever meets a broadcast: the sum over broadcast axes is the rule of `expand`, written once.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+import clearprop.ops.movement as movement
+from clearprop.core import (
+    DTYPES,
+    Aval,
+    Primitive,
+    Tensor,
+    apply1,
+    apply2,
+    as_dtype,
+    dtype,
+    from_numpy_dtype,
+    get_default_dtype,
+    module_path,
+    promote,
+    promote_scalar,
+    user_location,
+    wrap,
+)
+from clearprop.core.dtypes import BOOL, FLOAT, INTEGER
+from clearprop.core.state import local
+from clearprop.core.tensor import TENSORS
+from clearprop.errors import DtypeError, ShapeError
+from clearprop.flags import flags
+
+Number = int | float | bool
+TensorLike = Any  # a Tensor, a Python number, or a NumPy array or scalar
+
+
+def here() -> str:
+    """` (in Net.fc1, at train.py:31)`: the running module and the user's line, for the end of an error."""
+    parts = []
+    path = module_path(local.c.scope)
+    if path:
+        parts.append(f"in {path}")
+    location = user_location()
+    if location is not None:
+        parts.append(f"at {location}")
+    return f" ({', '.join(parts)})" if parts else ""
+
+
+# ---------------------------------------------------------------------- constants
+_CONSTANTS: dict[tuple[Any, ...], Tensor] = {}
+_MOST_CONSTANTS = 4096
+
+
+def constant(number: Number, d: np.dtype, shape: tuple[int, ...]) -> Tensor:
+    """A tensor of one repeated number: a read-only zero-stride view, kept for the next call."""
+    key = (number, d.char, shape)
+    found = _CONSTANTS.get(key) if number else None  # 0.0 == -0.0, but they are not the same
+    if found is None:
+        cell = np.empty((), d)
+        try:
+            local.c.run(cell.__setitem__, (), number)
+        except OverflowError:  # an integer out of range wraps, as in PyTorch
+            cell[()] = np.array(int(number) & ((1 << 64) - 1), np.uint64).astype(d)
+        value = cell if not shape else np.ndarray(shape, d, cell, 0, (0,) * len(shape))
+        value.flags.writeable = False
+        found = wrap(value, None)
+        if number:
+            if len(_CONSTANTS) >= _MOST_CONSTANTS:
+                _CONSTANTS.clear()
+            _CONSTANTS[key] = found
+    return found
+
+
+def zeros_for(x: Tensor | Aval) -> Tensor:
+    """Zeros with the shape and dtype of x, as a constant."""
+    d = x.value.dtype if isinstance(x, Tensor) else x.dtype.np
+    return constant(0, d, x.shape)
+
+
+def as_tensor_or_number(x: TensorLike, op: str) -> Tensor | Number:
+    """x as a Tensor, or as a plain Python number."""
+    if isinstance(x, Tensor):
+        return x
+    if isinstance(x, bool | np.bool_):
+        return bool(x)
+    if isinstance(x, int | np.integer):
+        return int(x)
+    if isinstance(x, float | np.floating):
+        return float(x)
+    if isinstance(x, np.ndarray):
+        from_numpy_dtype(x.dtype)
+        return wrap(x, None)
+    raise TypeError(
+        f"{op}: argument must be a Tensor or a number, got {type(x).__name__}; make a tensor of it with clearprop.tensor(...)"
+        + here()
+    )
+
+
+def tensor_of(x: TensorLike, op: str) -> Tensor:
+    """x as a Tensor; a number becomes a 0-d one of its default type."""
+    x = as_tensor_or_number(x, op)
+    if isinstance(x, Tensor):
+        return x
+    d = (
+        as_dtype(bool)
+        if isinstance(x, bool)
+        else as_dtype(int)
+        if isinstance(x, int)
+        else get_default_dtype()
+    )
+    return constant(x, d.np, ())
+
+
+def cast(x: Tensor, d: dtype) -> Tensor:
+    """x with elements of type d (x itself where it has that type)."""
+    return x if x.value.dtype is d.np or x.dtype is d else movement.cast(x, d)
+
+
+# ---------------------------------------------------------------------- shapes
+def broadcast_shapes(op: str, *shapes: tuple[int, ...]) -> tuple[int, ...]:
+    """The common shape by NumPy's rule; the error names the axis as PyTorch's does."""
+    ndim = max(map(len, shapes))
+    out = [1] * ndim
+    for shape in shapes:
+        offset = ndim - len(shape)
+        for axis, size in enumerate(shape, offset):
+            if size != 1 and out[axis] != size:
+                if out[axis] != 1:
+                    raise ShapeError(
+                        f"{op}: The size of tensor a ({out[axis]}) must match the size of tensor b ({size}) at non-singleton "
+                        f"dimension {axis}; the shapes are {' and '.join(str(list(s)) for s in shapes)}{here()}"
+                    )
+                out[axis] = size
+    return tuple(out)
+
+
+def expand_to(x: Tensor, shape: tuple[int, ...]) -> Tensor:
+    return x if x.value.shape == shape else movement.expand(x, shape)
+
+
+def broadcast(op: str, *xs: Tensor) -> tuple[Tensor, ...]:
+    """All of xs at their common shape."""
+    shapes = [x.value.shape for x in xs]
+    shape = broadcast_shapes(op, *shapes)
+    if flags.strict:
+        ranks = {len(s) for s in shapes if s}
+        if len(ranks) > 1:
+            raise ShapeError(
+                f"{op}: STRICT forbids broadcasting between ranks: {', '.join(str(x.aval) for x in xs)}; "
+                f"add the axes yourself: x[None] or x.unsqueeze(0){here()}"
+            )
+    return tuple(expand_to(x, shape) for x in xs)
+
+
+# ---------------------------------------------------------------------- types
+def result_type(op: str, x: Tensor | Number, y: Tensor | Number) -> dtype:
+    """PyTorch's result type of two operands, at least one of which is a tensor."""
+    if not isinstance(x, Tensor):
+        x, y = y, x
+    assert isinstance(x, Tensor)
+    if not isinstance(y, Tensor):
+        return promote_scalar(x.dtype, y)
+    d = promote(x.dtype, x.ndim == 0, y.dtype, y.ndim == 0)
+    if flags.strict and x.dtype is not y.dtype:
+        raise DtypeError(
+            f"{op}: STRICT forbids implicit promotion: {x.aval} and {y.aval} would give {d}; "
+            f"convert one yourself: x.to({d}){here()}"
+        )
+    return d
+
+
+def match(op: str, x: TensorLike, y: TensorLike, floating: bool = False) -> tuple[Tensor, Tensor]:
+    """x and y at their common shape and type; `floating` turns integer results into the default dtype."""
+    a, b = as_tensor_or_number(x, op), as_tensor_or_number(y, op)
+    if not isinstance(a, Tensor) and not isinstance(b, Tensor):
+        a = tensor_of(a, op)
+    d = result_type(op, a, b)
+    if floating and d.category != FLOAT:
+        d = get_default_dtype()
+    shape = broadcast_shapes(
+        op, *(t.value.shape for t in (a, b) if isinstance(t, Tensor))
+    )
+    if isinstance(a, Tensor) and isinstance(b, Tensor) and flags.strict:
+        broadcast(op, a, b)
+    left = expand_to(cast(a, d), shape) if isinstance(a, Tensor) else constant(a, d.np, shape)
+    right = expand_to(cast(b, d), shape) if isinstance(b, Tensor) else constant(b, d.np, shape)
+    return left, right
+
+
+# ---------------------------------------------------------------------- functions from entries
+FLOATS, NUMBERS, ANY, BITS = "floats", "numbers", "any", "bits"
+_REFUSED = {
+    FLOATS: (),
+    NUMBERS: (BOOL,),
+    ANY: (),
+    BITS: (FLOAT,),
+}
+
+
+def unary(prim: Primitive, kind: str = FLOATS) -> Callable[[TensorLike], Tensor]:
+    """The public function of an elementwise entry with one input. `kind` FLOATS: integers become float32 first."""
+
+    def op(x: TensorLike) -> Tensor:
+        if x.__class__ in TENSORS and x.value.dtype.kind == "f":
+            return apply1(prim, x)
+        t = tensor_of(x, prim.name)
+        d = t.dtype
+        if kind == FLOATS and d.category != FLOAT:
+            t = cast(t, get_default_dtype())
+        elif d.category in _REFUSED[kind]:
+            raise _refusal(prim.name, d)
+        return apply1(prim, t)
+
+    return _named(op, prim)
+
+
+def binary(prim: Primitive, kind: str = ANY) -> Callable[[TensorLike, TensorLike], Tensor]:
+    """The public function of an elementwise entry with two inputs. `kind` FLOATS: integers become float32 first."""
+    name = prim.name
+
+    def op(x: TensorLike, y: TensorLike) -> Tensor:
+        cx, cy = x.__class__, y.__class__
+        if cx in TENSORS:
+            vx = x.value
+            if cy in TENSORS:
+                vy = y.value
+                if vx.dtype is vy.dtype and vx.shape == vy.shape and vx.dtype.kind == "f":
+                    if kind is not BITS:
+                        return apply2(prim, x, y)
+            elif (cy is float or cy is int) and vx.dtype.kind == "f" and kind is not BITS:
+                return apply2(prim, x, constant(y, vx.dtype, vx.shape))
+        a, b = match(name, x, y, kind is FLOATS)
+        category = a.dtype.category
+        if category in _REFUSED[kind]:
+            raise _refusal(name, a.dtype)
+        return apply2(prim, a, b)
+
+    return _named(op, prim)
+
+
+def _refusal(name: str, d: dtype) -> Exception:
+    if d.category == BOOL:
+        return DtypeError(
+            f"{name}: the operation is not supported for bool tensors (Subtraction, the `-` operator, with a bool tensor is not "
+            f"supported); use ~x or logical_not() to invert a mask, x ^ y for the difference of two{here()}"
+        )
+    wanted = "integer or bool tensors" if d.category == FLOAT else "floating-point tensors"
+    return DtypeError(f'{name}: "{name}_cpu" not implemented for {d!r}; it wants {wanted}{here()}')
+
+
+def _named(op: Callable[..., Tensor], prim: Primitive) -> Callable[..., Tensor]:
+    op.__name__ = op.__qualname__ = prim.name
+    op.__doc__ = prim.doc
+    return op
+
+
+# ---------------------------------------------------------------------- dims
+def normal_dim(op: str, dim: Any, ndim: int) -> int:
+    """A dimension as a number from 0; IndexError in PyTorch's words."""
+    try:
+        d = dim.__index__()
+    except AttributeError:
+        raise TypeError(f"{op}: dim must be an integer, got {dim!r}{here()}") from None
+    room = max(ndim, 1)
+    if not -room <= d < room:
+        raise IndexError(
+            f"{op}: Dimension out of range (expected to be in range of [{-room}, {room - 1}], but got {d}){here()}"
+        )
+    return int(d % room)
+
+
+def normal_dims(op: str, dim: Any, ndim: int) -> tuple[int, ...]:
+    """None, a number or several as sorted distinct dimensions."""
+    if dim is None or (isinstance(dim, tuple | list) and not dim):
+        return tuple(range(ndim))
+    if isinstance(dim, tuple | list):
+        dims = [normal_dim(op, d, ndim) for d in dim]
+        if len(set(dims)) != len(dims):
+            raise ShapeError(f"{op}: dim {dims[-1]} appears multiple times in the list of dims")
+        return tuple(sorted(dims)) if ndim else ()
+    d = normal_dim(op, dim, ndim)
+    return (d,) if ndim else ()
+
+
+def finite_scalar(op: str, name: str, value: Any) -> float:
+    """A number option as a float; TypeError for anything else."""
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        raise TypeError(f"{op}: {name} must be a number, got {value!r}{here()}") from None
+    if math.isnan(number):
+        raise ValueError(f"{op}: {name} is nan{here()}")
+    return number
+
+
+__all__ = [
+    "ANY", "BITS", "DTYPES", "FLOATS", "INTEGER", "NUMBERS", "Number", "TensorLike", "as_tensor_or_number", "binary", "broadcast",
+    "broadcast_shapes", "cast", "constant", "expand_to", "finite_scalar", "here", "match", "normal_dim", "normal_dims",
+    "result_type", "tensor_of", "unary", "zeros_for",
+]  # fmt: skip
