@@ -63,7 +63,7 @@ class Compose(Transform):
     def fit(self, x: Tensor | np.ndarray) -> Compose:
         """Fit each transform in turn."""
         for t in self.transforms:
-            x = t.fit(x)(x)
+            x = t.fit(x)(x)  # type: ignore[type-var]
         return self
 
     def width(self, inputs: int) -> int:
