@@ -86,7 +86,7 @@ class Node:
         return f"<{self.name} at {self.location}>" if self.code else f"<{self.name}>"
 
     def keeps_something(self) -> bool:
-        return self.out is not None or any(self.saved or ())
+        return self.out is not None or any(x is not None for x in self.saved or ())
 
     def check_saved(self) -> None:
         """Raise if what the rules need was freed by an earlier pass or overwritten since."""

@@ -7,7 +7,7 @@ ever meets a broadcast: the sum over broadcast axes is the rule of `expand`, wri
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -175,6 +175,14 @@ def result_type(op: str, x: Tensor | Number, y: Tensor | Number) -> dtype:
     return d
 
 
+def promote_types_of(xs: Sequence[Tensor]) -> dtype:
+    """Result type of joining tensors: PyTorch's promotion over all of them."""
+    d, is_0d = xs[0].dtype, xs[0].ndim == 0
+    for x in xs[1:]:
+        d, is_0d = promote(d, is_0d, x.dtype, x.ndim == 0), is_0d and x.ndim == 0
+    return d
+
+
 def match(op: str, x: TensorLike, y: TensorLike, floating: bool = False) -> tuple[Tensor, Tensor]:
     """x and y at their common shape and type; `floating` turns integer results into the default dtype."""
     a, b = as_tensor_or_number(x, op), as_tensor_or_number(y, op)
@@ -301,6 +309,6 @@ def finite_scalar(op: str, name: str, value: Any) -> float:
 
 __all__ = [
     "ANY", "BITS", "DTYPES", "FLOATS", "INTEGER", "NUMBERS", "Number", "TensorLike", "as_tensor_or_number", "binary", "broadcast",
-    "broadcast_shapes", "cast", "constant", "expand_to", "finite_scalar", "here", "match", "normal_dim", "normal_dims",
+    "broadcast_shapes", "cast", "constant", "expand_to", "finite_scalar", "here", "match", "normal_dim", "normal_dims", "promote_types_of",
     "result_type", "tensor_of", "unary", "zeros_for",
 ]  # fmt: skip

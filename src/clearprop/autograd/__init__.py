@@ -1,0 +1,19 @@
+"""Backpropagation through whatever the tape recorded, to any order."""
+
+from clearprop.autograd.anomaly import detect_anomaly, set_detect_anomaly
+from clearprop.autograd.function import Function, once_differentiable
+from clearprop.autograd.functional import RemovableHandle, backward, grad
+from clearprop.autograd.gradcheck import GradcheckError, gradcheck, gradgradcheck
+from clearprop.autograd.modes import (
+    enable_grad,
+    inference_mode,
+    is_grad_enabled,
+    no_grad,
+    set_grad_enabled,
+)
+from clearprop.core import Tensor as Variable
+
+__all__ = [
+    "Function", "GradcheckError", "RemovableHandle", "Variable", "backward", "detect_anomaly", "enable_grad", "grad", "gradcheck",
+    "gradgradcheck", "inference_mode", "is_grad_enabled", "no_grad", "once_differentiable", "set_detect_anomaly", "set_grad_enabled",
+]  # fmt: skip

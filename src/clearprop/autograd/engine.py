@@ -1,0 +1,230 @@
+"""Backward: collect the nodes behind the outputs, sort them by creation, walk from the newest to the oldest.
+
+A node is created after everything it depends on, so in that order every cotangent is complete when its node is reached. No
+recursion; what a node kept is freed as the walk passes it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from clearprop.core import Leaf, Node, Pick, Tensor, apply, local, wrap
+from clearprop.errors import AutogradError, ShapeError
+from clearprop.ops import movement, ones_like
+from clearprop.ops.broadcasting import here, zeros_for
+
+NO_GRAD_FN = (
+    "backward: element {i} of tensors does not require grad and does not have a grad_fn: nothing behind it asks for a gradient "
+    "(every input has requires_grad=False, or the tape was cut by detach(), no_grad() or a round trip through NumPy){here}"
+)
+NOT_SCALAR = (
+    "backward: grad can be implicitly created only for scalar outputs; this one is {aval}. "
+    "Reduce it (loss.mean()) or pass gradient={here}"
+)
+
+
+def seeds(outputs: Sequence[Tensor], grads: Any, what: str) -> list[Tensor]:
+    """The cotangents to start from: as given, or 1 for a scalar output."""
+    given = [None] * len(outputs) if grads is None else list(grads)
+    if len(given) != len(outputs):
+        raise AutogradError(f"{what}: got {len(outputs)} tensors and {len(given)} gradients{here()}")
+    out = []
+    for i, (y, g) in enumerate(zip(outputs, given, strict=True)):
+        if y.grad_fn is None and y.node is None:
+            raise AutogradError(NO_GRAD_FN.format(i=i, here=here()))
+        if g is None:
+            if y.numel() != 1:
+                raise AutogradError(NOT_SCALAR.format(aval=y.aval, here=here()))
+            g = ones_like(y.detach())
+        elif g.shape != y.shape:
+            raise ShapeError(
+                f"{what}: Mismatch in shape: grad_output[{i}] has a shape of {list(g.shape)} and output[{i}] has a shape of "
+                f"{list(y.shape)}.{here()}"
+            )
+        out.append(g)
+    return out
+
+
+def collect(roots: list[Any], stop: set[Any]) -> list[Any]:
+    """All nodes reachable from roots, newest first; the walk does not look behind the nodes in `stop`."""
+    seen = set(roots)
+    stack = list(roots)
+    while stack:
+        node = stack.pop()
+        if node in stop:
+            continue
+        for edge in node.edges:
+            if edge is not None and edge not in seen:
+                seen.add(edge)
+                stack.append(edge)
+    return sorted(seen, key=lambda n: n.seq, reverse=True)
+
+
+def needed(nodes: list[Any], targets: set[Any]) -> set[Any]:
+    """The nodes from which some target can be reached."""
+    out = set(targets)
+    for node in reversed(nodes):
+        if node not in out and any(e in out for e in node.edges if e is not None):
+            out.add(node)
+    return out
+
+
+def run(
+    outputs: Sequence[Tensor], grads: list[Tensor], *, targets: set[Any] | None, retain: bool, create_graph: bool
+) -> dict[Any, Tensor]:
+    """Walk back from outputs. With `targets` (nodes) only they receive, and their cotangents are returned; else leaves accumulate."""
+    c = local.c
+    before = c.grad
+    c.grad = create_graph
+    try:
+        return _walk(outputs, grads, targets, retain, create_graph)
+    finally:
+        c.grad = before
+
+
+def _walk(outputs: Any, grads: Any, targets: Any, retain: bool, create_graph: bool) -> dict[Any, Tensor]:
+    cotangents: dict[Any, Any] = {}
+    found: dict[Any, Tensor] = {}
+    roots = [y.node for y in outputs]
+    for node, g in zip(roots, grads, strict=True):
+        if type(node) is Leaf:
+            g = _own(g)
+        cotangents[node] = cotangents[node] + g if node in cotangents else g
+    nodes = collect(roots, set())
+    useful = None if targets is None else needed(nodes, targets)
+    for node in nodes:
+        g = cotangents.pop(node, None)
+        if g is None or (useful is not None and node not in useful):
+            continue
+        if node.hooks and type(g) is not dict:
+            g = _call_hooks(node, g)
+        if node.retain is not None:
+            _keep(node, g)
+        if targets is not None and node in targets:
+            found[node] = g
+        if type(node) is Leaf:
+            if targets is None:
+                _accumulate(node, g, create_graph)
+            continue
+        if type(node) is Pick:
+            slots = cotangents.setdefault(node.main, {})
+            slots[node.index] = slots[node.index] + g if node.index in slots else g
+            continue
+        _spread(node, g, cotangents, useful, create_graph)
+        if not retain:
+            node.free()
+    return found
+
+
+def _spread(node: Any, g: Any, cotangents: dict[Any, Any], useful: Any, create_graph: bool) -> None:
+    """Run the rules of one node and add their results to the cotangents of its inputs."""
+    contributions = node.pull(g, useful) if hasattr(node, "pull") else pull(node, g, useful, create_graph)
+    if local.c.anomaly:
+        _check_finite(node, g, contributions)
+    for edge, part in zip(node.edges, contributions, strict=True):
+        if part is None or edge is None:
+            continue
+        old = cotangents.get(edge)
+        if old is not None:
+            cotangents[edge] = old + part
+        elif type(edge) is Leaf and (part is g or _borrowed(part)):
+            cotangents[edge] = _own(part)
+        else:
+            cotangents[edge] = part
+
+
+def pull(node: Node, g: Any, useful: Any, create_graph: bool) -> list[Tensor | None]:
+    """The vector-Jacobian products of one recorded primitive, None where nobody asks."""
+    node.check_saved()
+    prim, saved, params, edges = node.prim, node.saved, node.params, node.edges
+    assert saved is not None
+    if create_graph:
+        saved = _as_recorded(saved, edges)
+    if type(g) is dict:
+        g = _filled(node, g)
+    out: Any = None
+    if node.out is not None:
+        out = (
+            tuple(wrap(v, Pick(node, i) if create_graph else None) for i, v in enumerate(node.out))
+            if type(node.out) is tuple
+            else wrap(node.out, node if create_graph else None)
+        )
+    parts: list[Tensor | None] = []
+    for i, edge in enumerate(edges):
+        if edge is None or (useful is not None and edge not in useful):
+            parts.append(None)
+        elif prim.variadic:
+            parts.append(prim.vjp[0](i, g, out, *saved, **params))  # type: ignore[misc]
+        else:
+            parts.append(prim.vjp[i](g, out, *saved, **params))  # type: ignore[misc]
+    return parts
+
+
+def _filled(node: Any, slots: dict[int, Tensor]) -> tuple[Tensor, ...]:
+    return tuple(slots[i] if i in slots else zeros_for(aval) for i, aval in enumerate(node.avals))
+
+
+def _as_recorded(saved: Any, edges: Any) -> tuple[Any, ...]:
+    """Saved inputs with the history they had then (detach_ or requires_grad_ may have changed it since)."""
+    return tuple(
+        wrap(x.value, edge) if isinstance(x, Tensor) and x.node is not edge and edge is not None else x
+        for x, edge in zip(saved, edges, strict=True)
+    )
+
+
+def _borrowed(g: Tensor) -> bool:
+    value = g.value
+    return value.__class__ is np.ndarray and (value.base is not None or not value.flags.writeable)
+
+
+def _own(g: Tensor) -> Tensor:
+    return apply(movement.clone_p, g)
+
+
+def _call_hooks(node: Any, g: Tensor) -> Tensor:
+    for hook in list(node.hooks.values()):
+        new = hook(g)
+        if new is not None:
+            g = new
+    return g
+
+
+def _keep(node: Any, g: Any) -> None:
+    tensor = node.retain()
+    if tensor is not None:
+        tensor.grad = g if tensor.grad is None else tensor.grad + g
+
+
+def _accumulate(leaf: Leaf, g: Tensor, create_graph: bool) -> None:
+    x = leaf.tensor()
+    if x is None:
+        return
+    if x.grad is None:
+        x.grad = g if create_graph else wrap(g.value, None)
+    elif create_graph:
+        x.grad = x.grad + g
+    else:
+        x.grad.add_(g)  # type: ignore[attr-defined]
+    for hook in list((leaf.post_hooks or {}).values()):
+        hook(x)
+
+
+def _check_finite(node: Any, g: Any, parts: Sequence[Tensor | None]) -> None:
+    """Anomaly mode: stop at the op whose rule made the first nan or inf."""
+    given = list(g.values()) if isinstance(g, dict) else [g]
+    if not all(np.isfinite(t.array()).all() for t in given):
+        return
+    for i, part in enumerate(parts):
+        if part is None or part.value.__class__ is not np.ndarray:
+            continue
+        bad = ~np.isfinite(part.value)
+        if bad.any():
+            kind = "nan" if np.isnan(part.value).any() else "inf"
+            raise AutogradError(
+                f"Function '{node.name}' returned {kind} values in its {i}th output: the gradient of {node.describe()} with respect "
+                f"to input {i} ({part.aval}) has {int(bad.sum())} non-finite elements of {part.numel()}, while the gradient that arrived "
+                f"was finite. The source line: {node.location.text if node.location else '?'}"
+            )

@@ -1,0 +1,153 @@
+"""`backward` and `grad`, and what tensors get from autograd: hooks, retain_grad."""
+
+from __future__ import annotations
+
+import itertools
+import weakref
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from clearprop.autograd import engine
+from clearprop.core import Leaf, Tensor
+from clearprop.errors import AutogradError
+from clearprop.ops import zeros_like
+from clearprop.ops.broadcasting import here
+
+
+def _listed(x: Any) -> list[Any]:
+    return [x] if isinstance(x, Tensor) else list(x)
+
+
+def backward(
+    tensors: Tensor | Sequence[Tensor],
+    grad_tensors: Any = None,
+    retain_graph: bool | None = None,
+    create_graph: bool = False,
+    inputs: Any = None,
+) -> None:
+    """Add d(tensors)/d(leaf) to `.grad` of every leaf behind them (or only of `inputs`).
+
+    Raises RuntimeError for a non-scalar without a gradient, a tensor without history, a graph that was freed or overwritten.
+    """
+    outputs = _listed(tensors)
+    given = None if grad_tensors is None else _listed(grad_tensors)
+    grads = engine.seeds(outputs, given, "backward")
+    retain = create_graph if retain_graph is None else retain_graph
+    if inputs is None:
+        engine.run(outputs, grads, targets=None, retain=retain, create_graph=create_graph)
+        return
+    wanted = _listed(inputs)
+    if not wanted:
+        raise AutogradError(f"backward: inputs argument to backward() cannot be empty{here()}")
+    found = engine.run(outputs, grads, targets={_node(x) for x in wanted}, retain=retain, create_graph=create_graph)
+    for x in wanted:
+        g = found.get(x.node)
+        if g is not None:
+            x.grad = (g if create_graph else g.detach()) if x.grad is None else x.grad + g
+
+
+def _node(x: Tensor) -> Any:
+    x.grad_fn  # noqa: B018  a view's node may have to be made anew
+    if x.node is None:
+        raise AutogradError(f"grad: One of the differentiated Tensors does not require grad: {x.aval}{here()}")
+    return x.node
+
+
+def grad(
+    outputs: Tensor | Sequence[Tensor],
+    inputs: Tensor | Sequence[Tensor],
+    grad_outputs: Any = None,
+    retain_graph: bool | None = None,
+    create_graph: bool = False,
+    allow_unused: bool | None = None,
+    materialize_grads: bool = False,
+) -> tuple[Any, ...]:
+    """d(outputs)/d(inputs) as a tuple; `.grad` is left alone. `create_graph=True` makes the result differentiable again.
+
+    >>> import clearprop as cp
+    >>> x = cp.tensor(3.0, requires_grad=True)
+    >>> (dy,) = cp.autograd.grad(x**3, x, create_graph=True)
+    >>> cp.autograd.grad(dy, x)
+    (tensor(18.),)
+    """
+    if materialize_grads and allow_unused is False:
+        raise ValueError("grad: Expected allow_unused to be True or not passed when materialize_grads=True, but got: allow_unused=False.")
+    ys, xs = _listed(outputs), _listed(inputs)
+    given = None if grad_outputs is None else _listed(grad_outputs)
+    grads = engine.seeds(ys, given, "grad")
+    nodes = [_node(x) for x in xs]
+    retain = create_graph if retain_graph is None else retain_graph
+    found = engine.run(ys, grads, targets=set(nodes), retain=retain, create_graph=create_graph)
+    out: list[Any] = []
+    for x, node in zip(xs, nodes, strict=True):
+        g = found.get(node)
+        if g is None:
+            if materialize_grads:
+                g = zeros_like(x)
+            elif not allow_unused:
+                raise AutogradError(
+                    "grad: One of the differentiated Tensors appears to not have been used in the graph. Set allow_unused=True if this is "
+                    f"the desired behavior. The input is {x.aval}{here()}"
+                )
+        out.append(g)
+    return tuple(out)
+
+
+class RemovableHandle:
+    """What registering a hook gives back: `.remove()` takes the hook away again (also at the end of a `with` block)."""
+
+    _numbers = itertools.count()
+
+    def __init__(self, hooks: dict[int, Any], hook: Callable[..., Any]) -> None:
+        self.id = next(self._numbers)
+        self._hooks = hooks
+        hooks[self.id] = hook
+
+    def remove(self) -> None:
+        self._hooks.pop(self.id, None)
+
+    def __enter__(self) -> RemovableHandle:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.remove()
+
+
+def _tensor_backward(
+    self: Tensor, gradient: Tensor | None = None, retain_graph: bool | None = None, create_graph: bool = False, inputs: Any = None
+) -> None:
+    """Back-propagate from this tensor: add d(self)/d(leaf) to `.grad` of every leaf behind it."""
+    backward(self, None if gradient is None else [gradient], retain_graph, create_graph, inputs)
+
+
+def register_hook(self: Tensor, hook: Callable[[Tensor], Tensor | None]) -> RemovableHandle:
+    """Call `hook(g)` with the gradient of this tensor when it is complete; what it returns (if not None) replaces it."""
+    if self.grad_fn is None and self.node is None:
+        raise AutogradError(f"register_hook: cannot register a hook on a tensor that doesn't require gradient{here()}")
+    if self.node.hooks is None:
+        self.node.hooks = {}
+    return RemovableHandle(self.node.hooks, hook)
+
+
+def register_post_accumulate_grad_hook(self: Tensor, hook: Callable[[Tensor], None]) -> RemovableHandle:
+    """Call `hook(tensor)` after `.grad` of this leaf was added to."""
+    if type(self.node) is not Leaf:
+        raise AutogradError(f"register_post_accumulate_grad_hook: post accumulate grad hooks cannot be registered on non-leaf tensors{here()}")
+    if self.node.post_hooks is None:
+        self.node.post_hooks = {}
+    return RemovableHandle(self.node.post_hooks, hook)
+
+
+def retain_grad(self: Tensor) -> None:
+    """Keep the gradient of this intermediate tensor in `.grad`."""
+    if self.grad_fn is None and self.node is None:
+        raise AutogradError(f"retain_grad: can't retain_grad on Tensor that has requires_grad=False{here()}")
+    if not self.is_leaf:
+        self.node.retain = weakref.ref(self)
+        self.retains_grad = True
+
+
+Tensor.backward = _tensor_backward  # type: ignore[attr-defined]
+Tensor.register_hook = register_hook  # type: ignore[attr-defined]
+Tensor.register_post_accumulate_grad_hook = register_post_accumulate_grad_hook  # type: ignore[attr-defined]
+Tensor.retain_grad = retain_grad  # type: ignore[attr-defined]

@@ -1,0 +1,159 @@
+"""Matrix products. The primitive takes equal batch axes; `matmul` brings 1-D and broadcast operands to that form."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from clearprop.core import Aval, Contract, Example, Tensor, apply2, float64, primitive
+from clearprop.errors import DtypeError, ShapeError
+from clearprop.ops.broadcasting import broadcast_shapes, expand_to, here
+from clearprop.ops.movement import permute, reshape_to
+
+
+def _t(x: Tensor) -> Tensor:
+    return permute(x, (*range(x.ndim - 2), x.ndim - 1, x.ndim - 2))
+
+
+MATMUL = primitive(
+    "matmul",
+    doc="Matrix product over the last two axes, batch axes equal.",
+    eager=np.matmul,
+    shape=lambda x, y: Aval((*x.shape[:-1], y.shape[-1]), x.dtype),
+    vjp=(
+        lambda g, _out, _x, y: apply2(MATMUL, g, _t(y)),
+        lambda g, _out, x, _y: apply2(MATMUL, _t(x), g),
+    ),
+    lower=Contract(),
+    examples=(
+        Example((Aval((2, 3), float64), Aval((3, 4), float64))),
+        Example((Aval((5, 2, 3), float64), Aval((5, 3, 1), float64))),
+        Example((Aval((1, 3), float64), Aval((3, 1), float64))),
+    ),
+)
+
+
+def _check(op: str, x: Tensor, y: Tensor) -> None:
+    for t in (x, y):
+        if not isinstance(t, Tensor):
+            raise TypeError(
+                f"{op}: argument must be Tensor, not {type(t).__name__}; clearprop.tensor(...) makes one of an array{here()}"
+            )
+    if x.dtype is not y.dtype:
+        raise DtypeError(
+            f"{op}: expected m1 and m2 to have the same dtype, but got: {x.aval} and {y.aval}; convert one with .to(...){here()}"
+        )
+    if not x.ndim or not y.ndim:
+        raise ShapeError(
+            f"{op}: both arguments to matmul need to be at least 1D, but they are {x.aval} and {y.aval}{here()}"
+        )
+
+
+def matmul(x: Tensor, y: Tensor) -> Tensor:
+    """Matrix product: (..., n, k) @ (..., k, m) -> (..., n, m); 1-D operands are a row on the left, a column on the right.
+
+    Batch axes broadcast; dtypes must be equal. Raises ShapeError (a RuntimeError) where the inner sizes differ.
+
+    >>> import clearprop as cp
+    >>> cp.matmul(cp.tensor([[1.0, 2.0]]), cp.tensor([[3.0], [4.0]]))
+    tensor([[11.]])
+    """
+    if isinstance(x, np.ndarray):
+        x = Tensor(x) if x.dtype == np.float32 else x
+    _check("matmul", x, y)
+    sx, sy = x.value.shape, y.value.shape
+    if sx[-1] != sy[-2 if len(sy) > 1 else 0]:
+        raise _mismatch(x, y)
+    if len(sx) == len(sy) == 2:
+        return apply2(MATMUL, x, y)
+    if len(sx) == 1:
+        return _dropped(matmul(reshape_to(x, (1, *sx)), y), -1 if len(sy) == 1 else -2)
+    if len(sy) == 1:
+        return _dropped(matmul(x, reshape_to(y, (*sy, 1))), -1)
+    if len(sy) == 2:  # one matrix for every batch: one large product
+        flat = reshape_to(x, (_prod(sx[:-1]), sx[-1]))
+        return reshape_to(apply2(MATMUL, flat, y), (*sx[:-1], sy[-1]))
+    batch = broadcast_shapes("matmul", sx[:-2], sy[:-2])
+    return apply2(MATMUL, expand_to(x, batch + sx[-2:]), expand_to(y, batch + sy[-2:]))
+
+
+def _prod(shape: tuple[int, ...]) -> int:
+    n = 1
+    for d in shape:
+        n *= d
+    return n
+
+
+def _dropped(x: Tensor, axis: int) -> Tensor:
+    shape = list(x.shape)
+    if axis == -1 and len(shape) >= 1 and shape[-1] == 1:
+        del shape[-1]
+    else:
+        del shape[axis]
+    return reshape_to(x, tuple(shape))
+
+
+def _mismatch(x: Tensor, y: Tensor) -> ShapeError:
+    a = "x".join(map(str, x.shape))
+    b = "x".join(map(str, y.shape))
+    k = y.shape[-2 if y.ndim > 1 else 0]
+    hint = ""
+    if x.ndim > 1 and y.ndim > 1 and x.shape[-1] == y.shape[-1]:
+        hint = "; did you mean y.mT?"
+    elif x.ndim > 1 and y.ndim > 1 and x.shape[-2] == y.shape[-2]:
+        hint = "; did you mean x.mT?"
+    return ShapeError(
+        f"matmul: mat1 and mat2 shapes cannot be multiplied ({a} and {b}): inner sizes {x.shape[-1]} and {k} differ, "
+        f"x is {x.aval}, y is {y.aval}{hint}{here()}"
+    )
+
+
+def mm(x: Tensor, y: Tensor) -> Tensor:
+    """Matrix product of two 2-D tensors."""
+    _check("mm", x, y)
+    if x.ndim != 2 or y.ndim != 2:
+        raise ShapeError(f"mm: mat1 and mat2 must be matrices, got {x.aval} and {y.aval}{here()}")
+    return matmul(x, y)
+
+
+def bmm(x: Tensor, y: Tensor) -> Tensor:
+    """Batched matrix product of two 3-D tensors with equal batch size."""
+    _check("bmm", x, y)
+    if x.ndim != 3 or y.ndim != 3 or x.shape[0] != y.shape[0]:
+        raise ShapeError(f"bmm: wants two 3-D tensors of one batch size, got {x.aval} and {y.aval}{here()}")
+    return matmul(x, y)
+
+
+def mv(x: Tensor, y: Tensor) -> Tensor:
+    """Matrix (n, k) times vector (k)."""
+    _check("mv", x, y)
+    if x.ndim != 2 or y.ndim != 1:
+        raise ShapeError(f"mv: vector + matrix @ vector expected, got {x.aval} and {y.aval}{here()}")
+    return matmul(x, y)
+
+
+def dot(x: Tensor, y: Tensor) -> Tensor:
+    """Sum of the products of two vectors of one length."""
+    _check("dot", x, y)
+    if x.ndim != 1 or y.ndim != 1:
+        raise ShapeError(f"dot: 1D tensors expected, but got {x.ndim}D and {y.ndim}D tensors{here()}")
+    return matmul(x, y)
+
+
+def outer(x: Tensor, y: Tensor) -> Tensor:
+    """x_i * y_j of two vectors: (n), (m) -> (n, m)."""
+    return reshape_to(x, (*x.shape, 1)) * reshape_to(y, (1, *y.shape))
+
+
+def addmm(bias: Tensor, x: Tensor, y: Tensor, *, beta: float = 1, alpha: float = 1) -> Tensor:
+    """beta * bias + alpha * (x @ y)."""
+    product = mm(x, y)
+    return (bias if beta == 1 else beta * bias) + (product if alpha == 1 else alpha * product)
+
+
+def baddbmm(bias: Tensor, x: Tensor, y: Tensor, *, beta: float = 1, alpha: float = 1) -> Tensor:
+    """beta * bias + alpha * bmm(x, y)."""
+    product = bmm(x, y)
+    return (bias if beta == 1 else beta * bias) + (product if alpha == 1 else alpha * product)
+
+
+__all__ = ["addmm", "baddbmm", "bmm", "dot", "matmul", "mm", "mv", "outer"]

@@ -1,0 +1,267 @@
+"""Making tensors: from data, filled, ranges, random."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from clearprop.core import Tensor, as_dtype, dtype, from_numpy_dtype, get_default_dtype, int64, wrap
+from clearprop.core import random as random_module
+from clearprop.core.random import Generator
+from clearprop.errors import DtypeError, ShapeError
+from clearprop.ops.broadcasting import here
+
+Size = Any
+
+
+def sizes(op: str, size: tuple[Any, ...]) -> tuple[int, ...]:
+    """`f(2, 3)`, `f((2, 3))` and `f([2, 3])` as (2, 3)."""
+    if len(size) == 1 and isinstance(size[0], tuple | list):
+        size = tuple(size[0])
+    out = []
+    for n in size:
+        try:
+            n = n.__index__()
+        except AttributeError:
+            raise TypeError(f"{op}: sizes must be integers, got {n!r}{here()}") from None
+        if n < 0:
+            raise ShapeError(f"{op}: Trying to create tensor with negative dimension {n}: {list(size)}{here()}")
+        out.append(n)
+    return tuple(out)
+
+
+def _cpu(device: Any) -> None:
+    if device is not None and str(device) not in ("cpu", "cpu:0"):
+        raise DtypeError(f"device: clearprop computes on the CPU, device={device!s} is not there; use device='cpu'")
+
+
+def _finish(value: np.ndarray, requires_grad: bool = False) -> Tensor:
+    out = wrap(value, None)
+    return out.requires_grad_() if requires_grad else out
+
+
+def tensor(data: Any, *, dtype: dtype | None = None, requires_grad: bool = False, device: Any = None) -> Tensor:
+    """A new tensor with a copy of `data` (numbers, nested lists, arrays, tensors).
+
+    Python floats give float32, ints int64, bools bool; arrays keep their dtype.
+
+    >>> import clearprop as cp
+    >>> cp.tensor([[1, 2], [3, 4]])
+    tensor([[1, 2],
+            [3, 4]])
+    """
+    _cpu(device)
+    if isinstance(data, Tensor):
+        value = data.array("tensor()")
+    elif isinstance(data, np.ndarray | np.generic):
+        value = np.asarray(data)
+    else:
+        value = _from_python(data)
+    if dtype is None:
+        if value.dtype == np.float64 and not isinstance(data, Tensor | np.ndarray | np.generic):
+            target = value.dtype if _has_numpy64(data) else get_default_dtype().np
+        else:
+            target = from_numpy_dtype(value.dtype).np
+    else:
+        target = as_dtype(dtype).np
+    return _finish(np.array(value, dtype=target, order="C"), requires_grad)
+
+
+def _has_numpy64(data: Any) -> bool:
+    while isinstance(data, list | tuple) and data:
+        data = data[0]
+    return isinstance(data, np.ndarray | np.generic) or (isinstance(data, Tensor) and data.dtype.name == "float64")
+
+
+def _from_python(data: Any) -> np.ndarray:
+    try:
+        value = np.asarray(_plain(data))
+    except ValueError:
+        raise ValueError(
+            f"tensor: expected sequences of equal length at every level, got {type(data).__name__} with rows of different "
+            f"lengths{here()}"
+        ) from None
+    if value.dtype.kind in "OUSc":
+        raise TypeError(
+            f"tensor: numbers wanted, got elements that NumPy reads as {value.dtype} (from {type(data).__name__}){here()}"
+        )
+    return value if value.size else value.astype(get_default_dtype().np)
+
+
+def _plain(data: Any) -> Any:
+    if isinstance(data, Tensor):
+        return data.detach().array("tensor()")
+    if isinstance(data, list | tuple):
+        return [_plain(item) for item in data]
+    return data
+
+
+def as_tensor(data: Any, dtype: dtype | None = None, device: Any = None) -> Tensor:
+    """`data` as a tensor, sharing memory with an array, and itself if it is a tensor of that dtype."""
+    _cpu(device)
+    if isinstance(data, Tensor):
+        return data if dtype is None else data.to(dtype)
+    if isinstance(data, np.ndarray):
+        return from_numpy(data) if dtype is None else from_numpy(data).to(dtype)
+    return tensor(data, dtype=dtype)
+
+
+def from_numpy(array: np.ndarray) -> Tensor:
+    """A tensor that shares memory with a NumPy array (a read-only array is copied)."""
+    if not isinstance(array, np.ndarray):
+        raise TypeError(f"from_numpy: expected np.ndarray (got {type(array).__name__}){here()}")
+    from_numpy_dtype(array.dtype)
+    return wrap(array if array.flags.writeable else array.copy(), None)
+
+
+def from_dlpack(x: Any) -> Tensor:
+    """A tensor over the memory of any object that speaks DLPack (zero copy)."""
+    return from_numpy(np.from_dlpack(x))
+
+
+def _filled(name: str, number: float) -> Any:
+    def fill(*size: Any, dtype: dtype | None = None, requires_grad: bool = False, device: Any = None) -> Tensor:
+        _cpu(device)
+        d = get_default_dtype() if dtype is None else as_dtype(dtype)
+        return _finish(np.full(sizes(name, size), number, d.np), requires_grad)
+
+    fill.__name__ = fill.__qualname__ = name
+    fill.__doc__ = f"A tensor filled with {number:g}: `{name}(2, 3)` or `{name}((2, 3))`."
+    return fill
+
+
+zeros, ones, empty = _filled("zeros", 0.0), _filled("ones", 1.0), _filled("empty", 0.0)
+
+
+def full(size: Size, fill_value: float, *, dtype: dtype | None = None, requires_grad: bool = False, device: Any = None) -> Tensor:
+    """A tensor of the given size filled with one number; its dtype is the number's."""
+    _cpu(device)
+    size = size if isinstance(size, tuple | list) else (size,)
+    if isinstance(fill_value, Tensor):
+        fill_value = fill_value.item()
+    d = as_dtype(type(fill_value)) if dtype is None else as_dtype(dtype)
+    return _finish(np.full(sizes("full", tuple(size)), fill_value, d.np), requires_grad)
+
+
+def _like(name: str, number: float) -> Any:
+    def fill(x: Tensor, *, dtype: dtype | None = None, requires_grad: bool = False, device: Any = None) -> Tensor:
+        _cpu(device)
+        d = x.dtype if dtype is None else as_dtype(dtype)
+        return _finish(np.full(x.shape, number, d.np), requires_grad)
+
+    fill.__name__ = fill.__qualname__ = name
+    fill.__doc__ = f"A tensor of {number:g}s with the shape and dtype of x."
+    return fill
+
+
+zeros_like, ones_like, empty_like = _like("zeros_like", 0), _like("ones_like", 1), _like("empty_like", 0)
+
+
+def full_like(x: Tensor, fill_value: float, *, dtype: dtype | None = None, requires_grad: bool = False, device: Any = None) -> Tensor:
+    """A tensor of one number with the shape and dtype of x."""
+    return full(x.shape, fill_value, dtype=x.dtype if dtype is None else dtype, requires_grad=requires_grad, device=device)
+
+
+def arange(start: float, end: float | None = None, step: float = 1, *, dtype: dtype | None = None, requires_grad: bool = False, device: Any = None) -> Tensor:
+    """start, start + step, ... below end; integers give int64, floats float32."""
+    _cpu(device)
+    if end is None:
+        start, end = 0, start
+    if step == 0:
+        raise DtypeError(f"arange: step must be nonzero{here()}")
+    n = math.ceil((end - start) / step)
+    if n < 0:
+        raise DtypeError(f"arange: upper bound and lower bound inconsistent with step sign: {start}, {end}, {step}{here()}")
+    floating = any(isinstance(v, float) for v in (start, end, step))
+    d = (get_default_dtype() if floating else int64) if dtype is None else as_dtype(dtype)
+    return _finish((start + step * np.arange(n)).astype(d.np), requires_grad)
+
+
+def linspace(start: float, end: float, steps: int, *, dtype: dtype | None = None, requires_grad: bool = False, device: Any = None) -> Tensor:
+    """`steps` numbers from start to end, both included, evenly spaced."""
+    _cpu(device)
+    d = get_default_dtype() if dtype is None else as_dtype(dtype)
+    return _finish(np.linspace(start, end, steps).astype(d.np), requires_grad)
+
+
+def eye(n: int, m: int | None = None, *, dtype: dtype | None = None, requires_grad: bool = False, device: Any = None) -> Tensor:
+    """The identity matrix (n, n), or (n, m) with ones on the diagonal."""
+    _cpu(device)
+    d = get_default_dtype() if dtype is None else as_dtype(dtype)
+    return _finish(np.eye(n, m, dtype=d.np), requires_grad)
+
+
+# ---------------------------------------------------------------------- random
+def _generator(generator: Generator | None) -> Generator:
+    return random_module.default_generator if generator is None else generator
+
+
+def _drawn(name: str, doc: str, draw: Any) -> Any:
+    def sample(*size: Any, generator: Generator | None = None, dtype: dtype | None = None, requires_grad: bool = False, device: Any = None) -> Tensor:
+        _cpu(device)
+        d = get_default_dtype() if dtype is None else as_dtype(dtype)
+        return _finish(draw(_generator(generator), sizes(name, size), d.np), requires_grad)
+
+    sample.__name__ = sample.__qualname__ = name
+    sample.__doc__ = doc
+    return sample
+
+
+rand = _drawn("rand", "Uniform numbers in [0, 1), PyTorch's for the same seed.", lambda g, size, d: g.uniform(size, d))
+randn = _drawn("randn", "Normal numbers with mean 0 and standard deviation 1, PyTorch's for the same seed.", lambda g, size, d: g.normal(size, d))
+
+
+def rand_like(x: Tensor, *, dtype: dtype | None = None, requires_grad: bool = False) -> Tensor:
+    """Uniform numbers in [0, 1) with the shape and dtype of x."""
+    return rand(x.shape, dtype=x.dtype if dtype is None else dtype, requires_grad=requires_grad)
+
+
+def randn_like(x: Tensor, *, dtype: dtype | None = None, requires_grad: bool = False) -> Tensor:
+    """Standard normal numbers with the shape and dtype of x."""
+    return randn(x.shape, dtype=x.dtype if dtype is None else dtype, requires_grad=requires_grad)
+
+
+def randint(low: int, high: Any = None, size: Any = None, *, generator: Generator | None = None, dtype: dtype | None = None, device: Any = None) -> Tensor:
+    """Integers in [low, high): `randint(high, size)` or `randint(low, high, size)`."""
+    _cpu(device)
+    if size is None:
+        low, high, size = 0, low, high
+    d = int64 if dtype is None else as_dtype(dtype)
+    drawn = _generator(generator).randint(low, high, sizes("randint", (tuple(size),)))
+    return _finish(np.asarray(drawn).astype(d.np))
+
+
+def randperm(n: int, *, generator: Generator | None = None, dtype: dtype | None = None, device: Any = None) -> Tensor:
+    """A random permutation of 0 ... n-1."""
+    _cpu(device)
+    return _finish(_generator(generator).randperm(n).astype((int64 if dtype is None else as_dtype(dtype)).np))
+
+
+def normal(mean: Any, std: Any = 1.0, size: Any = None, *, generator: Generator | None = None) -> Tensor:
+    """Normal numbers with the given mean and standard deviation (numbers with `size`, or tensors)."""
+    if size is None:
+        shape = np.broadcast_shapes(*(t.shape for t in (mean, std) if isinstance(t, Tensor)))
+        z = randn(shape, generator=generator)
+        return (z * std + mean).detach()
+    return _finish(_generator(generator).normal(sizes("normal", (tuple(size),)), get_default_dtype().np, mean, std))
+
+
+def bernoulli(p: Tensor, *, generator: Generator | None = None) -> Tensor:
+    """1 with probability p, else 0, elementwise."""
+    drawn = _generator(generator).bernoulli(p.array("bernoulli()"), p.shape)
+    return _finish(np.asarray(drawn).astype(p.value.dtype))
+
+
+def multinomial(probs: Tensor, num_samples: int, replacement: bool = False, *, generator: Generator | None = None) -> Tensor:
+    """Indices drawn with the given (unnormalised) probabilities, per row."""
+    drawn = _generator(generator).multinomial(probs.array("multinomial()"), num_samples, replacement)
+    return _finish(np.asarray(drawn).astype(np.int64))
+
+
+__all__ = [
+    "arange", "as_tensor", "bernoulli", "empty", "empty_like", "eye", "from_dlpack", "from_numpy", "full", "full_like", "linspace",
+    "multinomial", "normal", "ones", "ones_like", "rand", "rand_like", "randint", "randn", "randn_like", "randperm", "tensor",
+    "zeros", "zeros_like",
+]  # fmt: skip

@@ -1,0 +1,389 @@
+"""Reading and writing by index: what `x[...]` and `x[...] = v` mean, gather and scatter.
+
+Integers, slices, None and ... become `slice` and `reshape` views. Integer and bool tensors become `take`, whose adjoint is
+`put_add`; repeated indices add up in the gradient.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from clearprop.core import Aval, Example, Opaque, Tensor, apply, float64, int64, primitive, wrap
+from clearprop.errors import DtypeError, ShapeError
+from clearprop.ops.broadcasting import (
+    broadcast_shapes,
+    cast,
+    expand_to,
+    here,
+    normal_dim,
+    tensor_of,
+    zeros_for,
+)
+from clearprop.ops.elementwise import where
+from clearprop.ops.movement import permute, reshape_to, slice_
+
+_I = np.array([2, 0, 2])
+_J = np.array([1, 1, 0])
+_TAKE = (
+    Example((Aval((4, 3), float64), Aval((3,), int64)), {}, (None, _I)),
+    Example((Aval((4, 3), float64), Aval((3,), int64), Aval((3,), int64)), {}, (None, _I, _J)),
+)
+
+
+def _take_rule(i: int, g: Tensor, _out: Any, *xs: Any) -> Tensor:
+    return put_add(zeros_of(xs[0], g), xs[1:], g)
+
+
+def zeros_of(x: Any, g: Tensor) -> Tensor:
+    return zeros_for(Aval(x.shape, g.dtype))
+
+
+TAKE = primitive(
+    "take",
+    doc="x[i, j, ...] for integer arrays of one shape over the leading axes of x; the other axes stay whole.",
+    eager=lambda x, *idx: x[idx],
+    shape=lambda x, *idx: Aval((*idx[0].shape, *x.shape[len(idx) :]), x.dtype),
+    vjp=(_take_rule,),
+    variadic=True,
+    lower=Opaque("gathers by index"),
+    examples=_TAKE,
+)
+
+
+def _put_add(base: np.ndarray, values: np.ndarray, *idx: np.ndarray) -> np.ndarray:
+    out = base.copy()
+    np.add.at(out, idx, values)
+    return out
+
+
+def _put(base: np.ndarray, values: np.ndarray, *idx: np.ndarray) -> np.ndarray:
+    out = base.copy()
+    out[idx] = values
+    return out
+
+
+def _put_add_rule(i: int, g: Tensor, _out: Any, *xs: Any) -> Tensor:
+    return g if i == 0 else apply(TAKE, g, *xs[2:])
+
+
+def _put_rule(i: int, g: Tensor, _out: Any, *xs: Any) -> Tensor:
+    if i == 0:
+        return apply(PUT, g, zeros_for(Aval(xs[1].shape, g.dtype)), *xs[2:])
+    return apply(TAKE, g, *xs[2:])
+
+
+_PUT = (
+    Example((Aval((4, 3), float64), Aval((3, 3), float64), Aval((3,), int64)), {}, (None, None, _I)),
+)
+PUT_ADD = primitive(
+    "put_add",
+    doc="base with values added at the index; values of repeated indices add up.",
+    eager=_put_add,
+    shape=lambda base, values, *idx: base,
+    vjp=(_put_add_rule,),
+    variadic=True,
+    lower=Opaque("scatters by index"),
+    examples=_PUT,
+)
+PUT = primitive(
+    "put",
+    doc="base with values written at the index.",
+    eager=_put,
+    shape=lambda base, values, *idx: base,
+    vjp=(_put_rule,),
+    variadic=True,
+    lower=Opaque("scatters by index"),
+    examples=(
+        Example(
+            (Aval((4, 3), float64), Aval((2, 3), float64), Aval((2,), int64)), {}, (None, None, np.array([2, 0]))
+        ),
+    ),
+)
+
+_ROWS = np.array([[0, 2], [1, 1]])
+GATHER = primitive(
+    "gather",
+    doc="out[i][j] = x[index[i][j]][j] along dim (same rank as x).",
+    eager=lambda x, index, *, dim: np.take_along_axis(x[_window(x, index, dim)], index, dim),
+    shape=lambda x, index, *, dim: Aval(index.shape, x.dtype),
+    vjp=(
+        lambda g, _out, x_aval, index, *, dim: apply(
+            SCATTER_ADD, zeros_for(Aval(x_aval.shape, g.dtype)), index, g, dim=dim
+        ),
+        None,
+    ),
+    lower=Opaque("gathers by index"),
+    examples=(Example((Aval((3, 2), float64), Aval((2, 2), int64)), {"dim": 0}, (None, _ROWS)),),
+)
+
+
+def _window(x: np.ndarray, index: np.ndarray, dim: int) -> tuple[slice, ...]:
+    return tuple(slice(None) if d == dim else slice(0, n) for d, n in enumerate(index.shape))
+
+
+def _places(index: np.ndarray, dim: int) -> tuple[np.ndarray, ...]:
+    grid = np.ogrid[tuple(slice(0, n) for n in index.shape)]
+    return tuple(index if d == dim else grid[d] for d in range(index.ndim))
+
+
+def _scatter_add(base: np.ndarray, index: np.ndarray, src: np.ndarray, *, dim: int) -> np.ndarray:
+    out = base.copy()
+    np.add.at(out, _places(index, dim), src[tuple(map(slice, index.shape))])
+    return out
+
+
+SCATTER_ADD = primitive(
+    "scatter_add",
+    doc="base with src[i][j] added at base[index[i][j]][j] along dim.",
+    eager=_scatter_add,
+    shape=lambda base, index, src, *, dim: base,
+    vjp=(
+        lambda g, _out, _base, _index, _src, *, dim: g,
+        None,
+        lambda g, _out, _base, index, _src, *, dim: apply(GATHER, g, index, dim=dim),
+    ),
+    lower=Opaque("scatters by index"),
+    examples=(
+        Example((Aval((3, 2), float64), Aval((2, 2), int64), Aval((2, 2), float64)), {"dim": 0}, (None, _ROWS, None)),
+    ),
+)
+
+
+def put_add(base: Tensor, idx: Any, values: Tensor) -> Tensor:
+    return apply(PUT_ADD, base, values, *idx)
+
+
+def checked_index(op: str, index: Tensor, size: int) -> Tensor:
+    """index with negative entries counted from the end; IndexError where out of range."""
+    if index.dtype.category != 1:
+        raise IndexError(
+            f"{op}: tensors used as indices must be long, int, byte or bool tensors, got {index.aval}{here()}"
+        )
+    index = cast(index, int64)
+    value = index.value
+    if value.__class__ is np.ndarray and value.size:
+        low, high = int(value.min()), int(value.max())
+        if low < -size or high >= size:
+            bad = high if high >= size else low
+            raise IndexError(
+                f"{op}: index {bad} is out of bounds for dimension with size {size}{here()}"
+            )
+        if low >= 0:
+            return index
+    return where(index < 0, index + size, index)
+
+
+# ---------------------------------------------------------------------- x[...]
+def _entries(x: Tensor, idx: Any) -> list[Any]:
+    """The index as a list with one entry per axis of x (None entries aside): slices, ints, None, integer tensors."""
+    parts = list(idx) if isinstance(idx, tuple) else [idx]
+    out: list[Any] = []
+    for part in parts:
+        if isinstance(part, list | np.ndarray):
+            array = np.asarray(part)
+            part = wrap(array.astype(np.int64) if array.size == 0 else array, None)
+        if isinstance(part, bool | np.bool_):
+            raise IndexError(f"index: a plain bool is not supported as an index{here()}")
+        if isinstance(part, Tensor) and part.dtype.category == 0:
+            out += _nonzero_of(part)
+        elif isinstance(part, Tensor) and part.ndim == 0:
+            out.append(int(part))
+        else:
+            out.append(part)
+    used = sum(p is not None and p is not Ellipsis for p in out)
+    if used > x.ndim:
+        raise IndexError(f"index: too many indices for tensor of dimension {x.ndim}: {used}{here()}")
+    dots = [i for i, p in enumerate(out) if p is Ellipsis]
+    if len(dots) > 1:
+        raise IndexError(f"index: only one ellipsis is allowed{here()}")
+    at = dots[0] if dots else len(out)
+    return out[:at] + [slice(None)] * (x.ndim - used) + out[at + len(dots) :]
+
+
+def _nonzero_of(mask: Tensor) -> list[Tensor]:
+    found = [wrap(i, None) for i in np.nonzero(mask.array("indexing with a bool tensor"))]
+    for i, n in zip(found, mask.shape, strict=True):
+        i.mask_size = n
+    return found
+
+
+def basic(x: Tensor, entries: list[Any]) -> tuple[Tensor, list[Tensor | None]]:
+    """x after the slices, numbers and Nones; and per remaining axis its integer tensor, or None."""
+    starts, stops, steps, shape = [], [], [], []
+    tensors: list[Tensor | None] = []
+    axis = 0
+    for part in entries:
+        if part is None:
+            shape.append(1)
+            tensors.append(None)
+            continue
+        n = x.value.shape[axis]
+        if isinstance(part, slice):
+            a, b, s = part.indices(n)
+            if s <= 0:
+                raise ValueError(f"index: step must be greater than zero; use flip(dims){here()}")
+            b = max(a, b)
+            starts.append(a), stops.append(b), steps.append(s)
+            shape.append(-(-(b - a) // s))
+            tensors.append(None)
+        elif isinstance(part, Tensor):
+            size = getattr(part, "mask_size", n)
+            if size != n:
+                raise IndexError(
+                    f"index: The shape of the mask does not match the shape of the indexed tensor {list(x.shape)} at index {axis}{here()}"
+                )
+            starts.append(0), stops.append(n), steps.append(1)
+            shape.append(n)
+            tensors.append(checked_index("index", part, n))
+        else:
+            try:
+                i = part.__index__()
+            except AttributeError:
+                raise IndexError(
+                    "index: only integers, slices (`:`), ellipsis (`...`), None and long or byte Variables are valid indices "
+                    f"(got {type(part).__name__}){here()}"
+                ) from None
+            if not -n <= i < n:
+                raise IndexError(
+                    f"index {i} is out of bounds for dimension {axis} with size {n}{here()}"
+                )
+            i %= n
+            starts.append(i), stops.append(i + 1), steps.append(1)
+        axis += 1
+    if any(a or b != n or s != 1 for a, b, s, n in zip(starts, stops, steps, x.value.shape, strict=True)):
+        x = slice_(x, starts, stops, steps)
+    return reshape_to(x, tuple(shape)), tensors
+
+
+def _order(ndim: int, tensors: list[Tensor | None]) -> tuple[list[int], int]:
+    """(axes with the indexed ones first, where the index's own axes go in the result): NumPy's rule."""
+    dims = [d for d in range(ndim) if tensors[d] is not None]
+    rest = [d for d in range(ndim) if tensors[d] is None]
+    adjacent = dims == list(range(dims[0], dims[0] + len(dims)))
+    return dims + rest, dims[0] if adjacent else 0
+
+
+def _indices(tensors: list[Tensor | None]) -> tuple[Tensor, ...]:
+    found = [t for t in tensors if t is not None]
+    shape = broadcast_shapes("index", *(t.shape for t in found))
+    return tuple(expand_to(t, shape) for t in found)
+
+
+def getitem(x: Tensor, idx: Any) -> Tensor:
+    """`x[idx]`: numbers, slices, None and ... give a view; integer and bool tensors give a copy."""
+    x, tensors = basic(x, _entries(x, idx))
+    if all(t is None for t in tensors):
+        return _alias(x)
+    order, place = _order(x.ndim, tensors)
+    picks = _indices(tensors)
+    y = apply(TAKE, permute(x, tuple(order)), *picks)
+    k = picks[0].ndim
+    if not place:
+        return y
+    lead = list(range(k, k + place))
+    return permute(y, (*lead, *range(k), *range(k + place, y.ndim)))
+
+
+def _alias(x: Tensor) -> Tensor:
+    return x
+
+
+def setitem_value(x: Tensor, tensors: list[Tensor | None], value: Tensor) -> Tensor:
+    """x with `value` written where the integer tensors point (all axes of the basic part taken)."""
+    order, place = _order(x.ndim, tensors)
+    picks = _indices(tensors)
+    k = picks[0].ndim
+    moved = permute(x, tuple(order))
+    shape = (*picks[0].shape, *moved.shape[len(picks) :])
+    natural = shape[k : k + place] + shape[:k] + shape[k + place :]
+    if value.ndim > len(natural):
+        value = reshape_to(value, value.shape[value.ndim - len(natural) :])
+    value = expand_to(value, natural) if broadcast_shapes("setitem", value.shape, natural) == natural else value
+    if value.shape != natural:
+        raise ShapeError(
+            f"setitem: shape mismatch: value tensor of shape {list(value.shape)} cannot be broadcast to indexing result of shape "
+            f"{list(natural)}{here()}"
+        )
+    turned = permute(value, (*range(place, place + k), *range(place), *range(place + k, len(natural))))
+    written = apply(PUT, moved, turned, *picks)
+    return permute(written, tuple(int(i) for i in np.argsort(order)))
+
+
+# ---------------------------------------------------------------------- functions
+def gather(x: Tensor, dim: int, index: Tensor) -> Tensor:
+    """out[i][j] = x[index[i][j]][j] for dim 0, x[i][index[i][j]] for dim 1, and so on.
+
+    >>> import clearprop as cp
+    >>> cp.gather(cp.tensor([[1.0, 2.0], [3.0, 4.0]]), 1, cp.tensor([[1], [0]]))
+    tensor([[2.],
+            [3.]])
+    """
+    dim = normal_dim("gather", dim, x.ndim)
+    if index.dtype is not int64:
+        raise DtypeError(f"gather(): Expected dtype int64 for index, got {index.aval}{here()}")
+    if index.ndim != x.ndim:
+        raise ShapeError(
+            f"gather: Index tensor must have the same number of dimensions as input tensor, got {index.aval} and {x.aval}{here()}"
+        )
+    return apply(GATHER, x, checked_index("gather", index, x.shape[dim]), dim=dim)
+
+
+def take_along_dim(x: Tensor, index: Tensor, dim: int | None = None) -> Tensor:
+    """gather whose index broadcasts against x except along dim; dim None: over the flattened tensor."""
+    if dim is None:
+        return gather(reshape_to(x, (x.numel(),)), 0, reshape_to(index, (index.numel(),)))
+    dim = normal_dim("take_along_dim", dim, x.ndim)
+    shape = tuple(
+        b if d == dim else max(a, b) for d, (a, b) in enumerate(zip(x.shape, index.shape, strict=True))
+    )
+    full = tuple(a if d == dim else n for d, (a, n) in enumerate(zip(x.shape, shape, strict=True)))
+    return gather(expand_to(x, full), dim, expand_to(index, shape))
+
+
+def scatter_add(x: Tensor, dim: int, index: Tensor, src: Tensor) -> Tensor:
+    """x with src[i][j] added at x[index[i][j]][j] along dim (out of place)."""
+    dim = normal_dim("scatter_add", dim, x.ndim)
+    return apply(SCATTER_ADD, x, checked_index("scatter_add", index, x.shape[dim]), src, dim=dim)
+
+
+def index_select(x: Tensor, dim: int, index: Tensor) -> Tensor:
+    """The slices of x along dim that a 1-D integer tensor names."""
+    dim = normal_dim("index_select", dim, x.ndim)
+    return getitem(x, (slice(None),) * dim + (index,))
+
+
+def index_add(x: Tensor, dim: int, index: Tensor, source: Tensor, *, alpha: float = 1) -> Tensor:
+    """x with alpha * source added to the slices along dim that index names (out of place)."""
+    dim = normal_dim("index_add", dim, x.ndim)
+    order = (dim, *(d for d in range(x.ndim) if d != dim))
+    idx = (checked_index("index_add", index, x.shape[dim]),)
+    added = put_add(permute(x, order), idx, permute(source if alpha == 1 else alpha * source, order))
+    return permute(added, tuple(int(i) for i in np.argsort(order)))
+
+
+def masked_fill(x: Tensor, mask: Tensor, value: Any) -> Tensor:
+    """x with `value` where the mask is True; the gradient there is 0."""
+    d = x.dtype
+    filled = where(mask, cast(tensor_of(value, "masked_fill"), d), x)
+    return filled
+
+
+def masked_select(x: Tensor, mask: Tensor) -> Tensor:
+    """The elements of x where the mask is True, as a 1-D tensor."""
+    shape = broadcast_shapes("masked_select", x.shape, mask.shape)
+    return getitem(expand_to(x, shape), expand_to(mask, shape))
+
+
+def nonzero(x: Tensor, *, as_tuple: bool = False) -> Any:
+    """Indices of the non-zero elements: int64 (count, x.ndim), or one vector per axis."""
+    found = np.nonzero(x.array("nonzero()"))
+    if as_tuple:
+        return tuple(wrap(i, None) for i in found)
+    return wrap(np.stack(found, 1) if found else np.zeros((1, 0), np.int64), None)
+
+
+__all__ = [
+    "gather", "getitem", "index_add", "index_select", "masked_fill", "masked_select", "nonzero", "scatter_add", "take_along_dim",
+]  # fmt: skip

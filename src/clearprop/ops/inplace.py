@@ -1,0 +1,175 @@
+"""In-place methods: compute out of place, then write into the tensor's memory and give it the new history.
+
+A view that is written to also gives its base a new history: base = where(region of the view, new values, base). Under tracing
+nothing is written; the tensor is bound to the new graph variable instead.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from clearprop.core import Aval, Leaf, Tensor, apply, apply_view, bump, local, wrap
+from clearprop.core.tensor import refresh
+from clearprop.errors import AutogradError, DtypeError, ShapeError
+from clearprop.ops import elementwise as ew
+from clearprop.ops import movement
+from clearprop.ops.broadcasting import cast, expand_to, here, tensor_of
+from clearprop.ops.index import _entries, basic, setitem_value
+
+LEAF = (
+    "{op}: a leaf Variable that requires grad is being used in an in-place operation. Update parameters inside `with no_grad():`, "
+    "or make a new tensor (x = x + 1){here}"
+)
+VIEW_OF_LEAF = "{op}: a view of a leaf Variable that requires grad is being used in an in-place operation.{here}"
+
+
+def overwrite(x: Tensor, new: Tensor, op: str) -> Tensor:
+    """Make x hold `new` (already of its shape and dtype), in its memory and in the tape."""
+    recording = local.c.grad
+    view = x.view
+    if recording:
+        if view is not None:
+            refresh(x)
+            if type(view.base.node) is Leaf:
+                raise AutogradError(VIEW_OF_LEAF.format(op=op, here=here()))
+        if type(x.node) is Leaf:
+            raise AutogradError(LEAF.format(op=op, here=here()))
+    joined = None
+    if view is not None and (_traced(x) or (recording and (new.node is not None or view.base.node is not None))):
+        joined = _joined(view.base, view.steps, new)
+    if not _traced(x) and not _traced(new):
+        _write(x.value, new.value, op)
+    elif view is None:
+        x.value = new.value
+    bump(x)
+    if view is None:
+        if recording:
+            x.node = new.node
+    elif joined is not None:
+        view.base.node = joined.node if recording else view.base.node
+        if _traced(joined):
+            view.base.value = joined.value
+            x.value = new.value
+        view.seen = -1
+        if recording:
+            refresh(x)
+            if view.base.node is None:
+                x.node = None
+    return x
+
+
+def _traced(x: Tensor) -> bool:
+    return x.value.__class__ is not np.ndarray
+
+
+def _write(target: np.ndarray, source: np.ndarray, op: str) -> None:
+    if not target.flags.writeable or (target.size > 1 and 0 in target.strides and _overlaps(target)):
+        raise ShapeError(
+            f"{op}: unsupported operation: more than one element of the written-to tensor refers to a single memory location. "
+            f"Please clone() the tensor before performing the operation.{here()}"
+        )
+    np.copyto(target, source)
+
+
+def _overlaps(a: np.ndarray) -> bool:
+    return any(s == 0 and n > 1 for s, n in zip(a.strides, a.shape, strict=True))
+
+
+def _joined(base: Tensor, steps: Any, new: Tensor) -> Tensor:
+    """base with `new` at the place of the view that `steps` take of it, as a function of both."""
+    mask = wrap(np.zeros(base.shape, bool), None)
+    region = mask.value
+    for prim, params, _ in steps:
+        region = prim.eager(region, **params)
+    if not np.may_share_memory(region, mask.value) and region.size:
+        raise AutogradError(f"in-place on a reshaped copy cannot be recorded; write to the base instead{here()}")
+    region[...] = True
+    spread = new
+    for prim, params, aval in reversed(steps):
+        spread = prim.vjp[0](spread, None, Aval(aval.shape, new.dtype), **params)
+    return apply(ew.WHERE, mask, spread, base)
+
+
+def assign(x: Tensor, value: Any, op: str) -> Tensor:
+    """x[...] = value: cast and broadcast `value` to x, then overwrite."""
+    new = tensor_of(value, op)
+    new = cast(new, x.dtype)
+    if new.shape != x.shape:
+        lead = new.ndim - x.ndim
+        if lead > 0 and all(n == 1 for n in new.shape[:lead]):
+            new = movement.reshape_to(new, new.shape[lead:])
+        try:
+            new = expand_to(new, x.shape) if np.broadcast_shapes(new.shape, x.shape) == x.shape else new
+        except ValueError:
+            pass
+    if new.shape != x.shape:
+        raise ShapeError(
+            f"{op}: output with shape {list(x.shape)} doesn't match the broadcast shape of the value {new.aval}{here()}"
+        )
+    if new is value or _shares(new, x):
+        new = apply(movement.clone_p, new)
+    return overwrite(x, new, op)
+
+
+def _shares(new: Tensor, x: Tensor) -> bool:
+    return not _traced(x) and not _traced(new) and np.may_share_memory(new.value, x.value)
+
+
+def inplace(name: str, function: Any) -> Any:
+    """The in-place method of an out-of-place function: same memory, same dtype, no broadcasting of the target."""
+
+    def method(x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+        new = function(x, *args, **kwargs)
+        if new.shape != x.shape:
+            raise ShapeError(
+                f"{name}: output with shape {list(x.shape)} doesn't match the broadcast shape {list(new.shape)}{here()}"
+            )
+        if new.dtype is not x.dtype:
+            if new.dtype.category > x.dtype.category:
+                raise DtypeError(
+                    f"{name}: result type {new.dtype} can't be cast to the desired output type {x.dtype}{here()}"
+                )
+            new = cast(new, x.dtype)
+        return overwrite(x, new, name)
+
+    method.__name__ = method.__qualname__ = name
+    method.__doc__ = f"{function.__name__} in place: writes the result into this tensor and returns it."
+    return method
+
+
+def copy_(x: Tensor, source: Any, non_blocking: bool = False) -> Tensor:
+    """Write the values of `source` into this tensor (cast and broadcast); the gradient goes to `source`."""
+    return assign(x, source, "copy_")
+
+
+def fill_(x: Tensor, value: Any) -> Tensor:
+    """Write one number everywhere; the gradient of what was there is 0."""
+    new = expand_to(cast(tensor_of(value, "fill_"), x.dtype), x.shape)
+    if x.node is not None and local.c.grad and type(x.node) is not Leaf:
+        never = wrap(np.zeros(x.shape, bool), None)
+        return overwrite(x, apply(ew.WHERE, never, x, new), "fill_")
+    return overwrite(x, new, "fill_")
+
+
+def zero_(x: Tensor) -> Tensor:
+    """Write zeros."""
+    return fill_(x, 0)
+
+
+def setitem(x: Tensor, idx: Any, value: Any) -> None:
+    """`x[idx] = value`, recorded like every other op."""
+    entries = _entries(x, idx)
+    part, tensors = basic(x, entries)
+    if all(t is None for t in tensors):
+        if part is x:
+            part = apply_view(movement.reshape_p, x, {"shape": x.shape})
+        assign(part, value, "setitem")
+        return
+    new = cast(tensor_of(value, "setitem"), x.dtype)
+    written = setitem_value(part, tensors, new)
+    if part is x:
+        overwrite(x, written, "setitem")
+    else:
+        assign(part, written, "setitem")

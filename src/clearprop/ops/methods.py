@@ -1,0 +1,214 @@
+"""Operators and methods of Tensor, attached from this table: a method is the function of the same name."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from clearprop.core import Tensor, as_dtype, bool_, float16, float32, float64, int8, int16, int32, int64, uint8
+from clearprop.core.tensor import TENSORS
+from clearprop.ops import composite, contract, create, elementwise, index, inplace
+from clearprop.ops import random as random_ops
+from clearprop.ops.broadcasting import cast, here
+
+# NumPy's functions of an array and a tensor (array on the left) that mean an operator
+_UFUNCS = {
+    "add": elementwise.add, "subtract": elementwise.sub, "multiply": elementwise.mul, "divide": elementwise.div,
+    "true_divide": elementwise.div, "floor_divide": elementwise.floor_divide, "remainder": elementwise.remainder,
+    "power": elementwise.pow, "matmul": contract.matmul, "equal": elementwise.eq, "not_equal": elementwise.ne,
+    "less": elementwise.lt, "less_equal": elementwise.le, "greater": elementwise.gt, "greater_equal": elementwise.ge,
+    "bitwise_and": elementwise.bitwise_and, "bitwise_or": elementwise.bitwise_or, "bitwise_xor": elementwise.bitwise_xor,
+}  # fmt: skip
+
+
+def _array_ufunc(self: Tensor, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any) -> Any:
+    operator = _UFUNCS.get(ufunc.__name__)
+    if method == "__call__" and operator is not None and not kwargs and not isinstance(inputs[0], Tensor):
+        left = inputs[0]
+        return operator(create.from_numpy(np.asarray(left)) if isinstance(left, np.ndarray) else left, inputs[1])
+    same = {"arcsin": "asin", "arccos": "acos", "arctan": "atan", "absolute": "abs", "arctan2": "atan2"}.get(ufunc.__name__, ufunc.__name__)
+    known = hasattr(composite, same) or hasattr(elementwise, same)
+    instead = f"clearprop.{same}(x)" if known else "the clearprop function, or an operator"
+    raise TypeError(
+        f"np.{ufunc.__name__} of a Tensor would drop its gradient: use {instead}, or np.{ufunc.__name__}(x.detach().numpy()) for the "
+        f"plain values{here()}"
+    )
+
+
+def _reflected(f: Any) -> Any:
+    def operator(x: Tensor, other: Any) -> Tensor:
+        return f(other, x)
+
+    return operator
+
+
+def _operator(f: Any) -> Any:
+    """f as an operator: NotImplemented for what it cannot take, so that Python asks the other operand."""
+
+    def operator(x: Tensor, other: Any) -> Any:
+        if other.__class__ in TENSORS or isinstance(other, int | float | Tensor | np.ndarray | np.generic):
+            return f(x, other)
+        return NotImplemented
+
+    return operator
+
+
+def add_method(x: Tensor, other: Any, *, alpha: float = 1) -> Tensor:
+    """x + alpha * other."""
+    return elementwise.add(x, other if alpha == 1 else elementwise.mul(other, alpha))
+
+
+def sub_method(x: Tensor, other: Any, *, alpha: float = 1) -> Tensor:
+    """x - alpha * other."""
+    return elementwise.sub(x, other if alpha == 1 else elementwise.mul(other, alpha))
+
+
+def addcmul(x: Tensor, a: Tensor, b: Tensor, *, value: float = 1) -> Tensor:
+    """x + value * a * b."""
+    product = elementwise.mul(a, b)
+    return elementwise.add(x, product if value == 1 else product * value)
+
+
+def addcdiv(x: Tensor, a: Tensor, b: Tensor, *, value: float = 1) -> Tensor:
+    """x + value * a / b."""
+    quotient = elementwise.div(a, b)
+    return elementwise.add(x, quotient if value == 1 else quotient * value)
+
+
+def to(x: Tensor, *args: Any, dtype: Any = None, device: Any = None, non_blocking: bool = False, copy: bool = False) -> Tensor:
+    """x in another dtype (`to(float64)`, `to(other)`); the device is always the CPU."""
+    for arg in args:
+        if isinstance(arg, Tensor):
+            dtype = arg.dtype
+        elif isinstance(arg, str) and (arg.startswith(("cpu", "cuda", "mps")) or ":" in arg):
+            device = arg
+        else:
+            dtype = arg
+    create._cpu(device)
+    y = x if dtype is None else cast(x, as_dtype(dtype))
+    return composite.clone(y) if copy and y is x else y
+
+
+def type_as(x: Tensor, other: Tensor) -> Tensor:
+    """x in the dtype of another tensor."""
+    return cast(x, other.dtype)
+
+
+def _caster(name: str, d: Any) -> Any:
+    def method(x: Tensor) -> Tensor:
+        return cast(x, d)
+
+    method.__name__ = name
+    method.__doc__ = f"x with elements of type {d.name}."
+    return method
+
+
+def _type(x: Tensor, dtype: Any = None) -> Any:
+    """The name of the type, or x cast to a dtype."""
+    return f"clearprop.{x.dtype.name}" if dtype is None else cast(x, as_dtype(dtype))
+
+
+def _eq(x: Tensor, other: Any) -> Any:
+    return False if other is None or isinstance(other, str) else elementwise.eq(x, other)
+
+
+def _ne(x: Tensor, other: Any) -> Any:
+    return True if other is None or isinstance(other, str) else elementwise.ne(x, other)
+
+
+def _new(make: Any) -> Any:
+    def method(x: Tensor, *size: Any, dtype: Any = None, **kwargs: Any) -> Tensor:
+        return make(*size, dtype=x.dtype if dtype is None else dtype, **kwargs)
+
+    return method
+
+
+def cpu(x: Tensor) -> Tensor:
+    """x itself: everything lives on the CPU."""
+    return x
+
+
+def iterate(x: Tensor) -> Any:
+    if not x.ndim:
+        raise TypeError("iteration over a 0-d tensor")
+    return iter(composite.unbind(x, 0))
+
+
+def contains(x: Tensor, item: Any) -> bool:
+    return bool(composite.any(elementwise.eq(x, item)))
+
+
+# Functions whose first argument is the tensor, under their own names.
+FUNCTIONS = [
+    *(getattr(elementwise, n) for n in """neg abs sign exp expm1 log log2 log10 log1p sqrt rsqrt reciprocal sin cos tan asin acos
+      atan sinh cosh asinh acosh atanh tanh sigmoid erf relu floor ceil round trunc mul div pow square maximum minimum atan2 fmod
+      remainder floor_divide eq ne lt le gt ge bitwise_and bitwise_or bitwise_xor bitwise_not logical_not logical_and logical_or
+      logical_xor where clamp isnan isinf isfinite lerp nan_to_num""".split() if n != "where"),
+    *(getattr(composite, n) for n in """reshape view flatten unflatten squeeze unsqueeze permute transpose t movedim expand expand_as
+      broadcast_to repeat tile flip roll narrow select split chunk unbind repeat_interleave tril triu sum prod mean var std max min
+      amax amin argmax argmin any all count_nonzero cumsum cumprod logsumexp softmax log_softmax norm argsort sort topk median clone
+      contiguous diag trace allclose equal""".split()),
+    *(getattr(contract, n) for n in "matmul mm bmm mv dot outer addmm baddbmm".split()),
+    *(getattr(index, n) for n in "gather take_along_dim scatter_add index_select index_add masked_fill masked_select nonzero".split()),
+    addcmul, addcdiv, to, type_as, cpu,
+]  # fmt: skip
+
+INPLACE = """neg abs exp expm1 log log1p sqrt rsqrt reciprocal sin cos tan tanh sigmoid relu floor ceil round trunc mul div pow square
+    remainder floor_divide clamp nan_to_num lerp addcmul addcdiv masked_fill scatter_add index_add add sub tril triu cumsum""".split()
+
+_NAMED = {f.__name__: f for f in FUNCTIONS} | {"add": add_method, "sub": sub_method}
+_NAMED |= {"clip": elementwise.clamp, "absolute": elementwise.abs, "ravel": composite.flatten, "swapaxes": composite.transpose,
+           "view_as": lambda x, other: composite.view(x, other.shape), "reshape_as": lambda x, other: composite.reshape(x, other.shape),
+           "greater": elementwise.gt, "less": elementwise.lt, "multiply": elementwise.mul, "subtract": sub_method, "divide": elementwise.div,
+           "negative": elementwise.neg, "where": lambda x, condition, other: elementwise.where(condition, x, other)}  # fmt: skip
+
+_CASTS = {"float": float32, "double": float64, "half": float16, "long": int64, "int": int32, "short": int16, "char": int8,
+          "byte": uint8, "bool": bool_}  # fmt: skip
+
+_OPERATORS = {
+    "add": elementwise.add, "sub": elementwise.sub, "mul": elementwise.mul, "truediv": elementwise.div, "pow": elementwise.pow,
+    "floordiv": elementwise.floor_divide, "mod": elementwise.remainder, "matmul": contract.matmul, "and": elementwise.bitwise_and,
+    "or": elementwise.bitwise_or, "xor": elementwise.bitwise_xor,
+}  # fmt: skip
+
+
+
+def attach() -> None:
+    """Give Tensor its operators and methods."""
+    for name, f in _NAMED.items():
+        setattr(Tensor, name, f)
+    for name in INPLACE:
+        setattr(Tensor, f"{name}_", inplace.inplace(f"{name}_", _NAMED[name]))
+    Tensor.clip_ = Tensor.clamp_  # type: ignore[attr-defined]
+    for name, d in _CASTS.items():
+        setattr(Tensor, name, _caster(name, d))
+    for name, f in _OPERATORS.items():
+        setattr(Tensor, f"__{name}__", _operator(f))
+        setattr(Tensor, f"__r{name}__", _reflected(f))
+        if name != "matmul":
+            method = inplace.inplace(f"__i{name}__", f)
+            setattr(Tensor, f"__i{name}__", method)
+    for name in ("lt", "le", "gt", "ge"):
+        setattr(Tensor, f"__{name}__", _operator(getattr(elementwise, name)))
+    for name in ("copy_", "fill_", "zero_"):
+        setattr(Tensor, name, getattr(inplace, name))
+    for name in ("uniform_", "normal_", "bernoulli_", "random_", "exponential_"):
+        setattr(Tensor, name, getattr(random_ops, name))
+    for name in ("zeros", "ones", "empty", "full", "tensor"):
+        setattr(Tensor, f"new_{name}", _new(getattr(create, name)))
+    special: dict[str, Any] = {
+        "__eq__": _eq, "__ne__": _ne, "__neg__": elementwise.neg, "__pos__": lambda x: x, "__abs__": elementwise.abs,
+        "__invert__": elementwise.bitwise_not, "__getitem__": index.getitem, "__setitem__": inplace.setitem, "__iter__": iterate,
+        "__contains__": contains, "__array_ufunc__": _array_ufunc, "type": _type,
+        "T": property(lambda x: composite.permute(x, tuple(reversed(range(x.ndim)))) if x.ndim != 2 else composite.t(x)),
+        "mT": property(composite.mT),
+        "bernoulli": lambda x, *, generator=None: create.bernoulli(x, generator=generator),
+        "multinomial": create.multinomial,
+    }  # fmt: skip
+    for name, f in special.items():
+        setattr(Tensor, name, f)
+
+
+attach()
+__all__ = ["addcdiv", "addcmul"]
