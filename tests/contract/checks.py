@@ -1,0 +1,151 @@
+"""The contract that every entry of the table keeps, as functions; test_the_checks.py plants faults and sees them caught."""
+
+from __future__ import annotations
+
+import zlib
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from clearprop.autograd import grad
+from clearprop.core import Aval, Map, Primitive, Tensor, apply, apply_many, float64, from_numpy_dtype, wrap
+from clearprop.ops import ones_like
+
+
+@dataclass(frozen=True, eq=False)
+class Case:
+    prim: Primitive
+    avals: tuple[Aval, ...]
+    params: dict[str, Any]
+    values: tuple[Any, ...] | None
+    number: int
+
+    def __str__(self) -> str:
+        return f"{self.prim.name}-{self.number}"
+
+    def arrays(self) -> list[np.ndarray]:
+        """Random inputs in the entry's domain, away from its kinks."""
+        rng = np.random.default_rng(zlib.crc32(str(self).encode()))
+        out = []
+        for i, aval in enumerate(self.avals):
+            given = None if self.values is None else self.values[i]
+            if given is not None:
+                out.append(np.asarray(given, aval.dtype.np))
+            elif aval.dtype.category == 2:
+                low, high = self.prim.domain
+                x = rng.uniform(low, high, aval.shape)
+                for kink in self.prim.kinks:
+                    x = np.where(np.abs(x - kink) < 1e-2, x + 0.05, x)
+                out.append(np.asarray(x, aval.dtype.np))
+            else:
+                out.append(rng.integers(0, 2, aval.shape).astype(aval.dtype.np))
+        return out
+
+
+def cases(prim: Primitive) -> list[Case]:
+    """The entry's own examples; an elementwise entry gets shapes (), (3,) and (2, 3), and an empty one."""
+    found = [(e.avals, e.params, e.values) for e in prim.examples]
+    if not found and isinstance(prim.lower, Map):
+        for shape in ((), (3,), (2, 3), (0, 2)):
+            found.append(((Aval(shape, float64),) * prim.arity, {}, None))
+    return [Case(prim, a, p, v, i) for i, (a, p, v) in enumerate(found)]
+
+
+def run(case: Case, xs: list[Tensor]) -> list[Tensor]:
+    if case.prim.outputs > 1:
+        return list(apply_many(case.prim, *xs, **case.params))
+    return [apply(case.prim, *xs, **case.params)]
+
+
+def check_shape(case: Case) -> None:
+    out = case.prim.eager(*case.arrays(), **case.params)
+    outs = out if isinstance(out, tuple) else (out,)
+    rule = case.prim.shape(*case.avals, **case.params)
+    wanted = list(rule) if case.prim.outputs > 1 else [rule]
+    got = [Aval(np.shape(v), from_numpy_dtype(np.asarray(v).dtype)) for v in outs]
+    assert got == wanted
+
+
+def inputs(case: Case) -> list[Tensor]:
+    """Tensors; those a rule exists for want a gradient."""
+    out = []
+    for i, a in enumerate(case.arrays()):
+        t = wrap(a, None)
+        rule = case.prim.vjp[0 if case.prim.variadic else i]
+        if rule is not None and a.dtype.kind == "f":
+            t.requires_grad_()
+        out.append(t)
+    return out
+
+
+def directional(f: Any, xs: list[Tensor], directions: list[np.ndarray], eps: float) -> float:
+    """d f(x + t v)/dt at t = 0 by central differences."""
+    ends = []
+    for step in (eps, -eps):
+        moved = [wrap(x.value + (step * v).astype(x.value.dtype), None) if v is not None else x for x, v in zip(xs, directions, strict=True)]
+        ends.append(f([m.requires_grad_() if x.requires_grad else m for m, x in zip(moved, xs, strict=True)]))
+    return (ends[0] - ends[1]) / (2 * eps)
+
+
+def _directions(xs: list[Tensor], rng: np.random.Generator) -> list[Any]:
+    return [rng.standard_normal(x.shape) if x.requires_grad else None for x in xs]
+
+
+def _wants(case: Case) -> bool:
+    return any(x.requires_grad for x in inputs(case)) and case.prim.shape(*case.avals, **case.params).dtype.category == 2
+
+
+def _tolerance(case: Case) -> tuple[float, float]:
+    single = any(a.dtype.name == "float32" for a in case.avals)
+    return (1e-2, 1e-3) if single else (1e-6, 1e-6)
+
+
+def check_vjp(case: Case) -> None:
+    """<g, J v> by finite differences equals <J^T g, v> by the rules, for random g and v."""
+    if not _wants(case):
+        return
+    rng = np.random.default_rng(7)
+    xs = inputs(case)
+    seeds = [rng.standard_normal(y.shape) for y in run(case, xs)]
+    directions = _directions(xs, rng)
+
+    def value(ts: list[Tensor]) -> float:
+        return float(sum((y.detach().numpy().astype(np.float64) * s).sum() for y, s in zip(run(case, ts), seeds, strict=True)))
+
+    ys = run(case, xs)
+    wanted = [x for x in xs if x.requires_grad]
+    gs = grad(ys, wanted, [wrap(s.astype(y.value.dtype), None) for s, y in zip(seeds, ys, strict=True)], materialize_grads=True)
+    for x, g in zip(wanted, gs, strict=True):
+        assert g.shape == x.shape and g.dtype is x.dtype, f"{case}: gradient {g.aval} for input {x.aval}"
+    analytical = sum(float((g.numpy() * v).sum()) for g, v in zip(gs, [d for d in directions if d is not None], strict=True))
+    eps, tol = _tolerance(case)
+    numerical = directional(value, xs, directions, eps)
+    assert abs(analytical - numerical) <= tol * max(1.0, abs(numerical)), (analytical, numerical)
+
+
+def check_second_vjp(case: Case) -> None:
+    """The rules differentiate: the same comparison for the gradient of sum(gradient^2)."""
+    if not _wants(case) or any(a.dtype.name == "float32" for a in case.avals):
+        return
+    rng = np.random.default_rng(11)
+    xs = inputs(case)
+    seeds = [wrap(rng.standard_normal(y.shape), None) for y in run(case, xs)]
+
+    def energy(ts: list[Tensor]) -> Tensor:
+        ys = run(case, ts)
+        gs = grad(ys, [t for t in ts if t.requires_grad], seeds, create_graph=True, materialize_grads=True)
+        total = sum(((g + 0.3) * (g + 0.3)).sum() for g in gs)
+        assert isinstance(total, Tensor)
+        return total
+
+    total = energy(xs)
+    wanted = [x for x in xs if x.requires_grad]
+    if total.requires_grad:
+        second = [g.numpy() for g in grad(total, wanted, [ones_like(total.detach())], materialize_grads=True)]
+    else:
+        second = [np.zeros(x.shape) for x in wanted]
+    directions = _directions(xs, rng)
+    analytical = sum(float((g * v).sum()) for g, v in zip(second, [d for d in directions if d is not None], strict=True))
+    numerical = directional(lambda ts: energy(ts).item(), xs, directions, 1e-6)
+    assert abs(analytical - numerical) <= 1e-5 * max(1.0, abs(numerical)), (analytical, numerical)

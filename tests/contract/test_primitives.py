@@ -1,0 +1,42 @@
+"""Every primitive of the table: shape rule, rules against finite differences, rules of rules, what rules keep."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from checks import cases, check_second_vjp, check_shape, check_vjp
+
+from clearprop.core import TABLE
+
+CASES = [case for prim in TABLE.values() for case in cases(prim)]
+DIFFERENTIABLE = [case for case in CASES if case.prim.differentiable]
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_shape_rule_tells_what_the_kernel_returns(case):
+    check_shape(case)
+
+
+@pytest.mark.parametrize("case", DIFFERENTIABLE, ids=str)
+def test_vjp_agrees_with_finite_differences(case):
+    check_vjp(case)
+
+
+@pytest.mark.parametrize("case", DIFFERENTIABLE, ids=str)
+def test_vjp_of_vjp_agrees_with_finite_differences(case):
+    check_second_vjp(case)
+
+
+@pytest.mark.parametrize("prim", TABLE.values(), ids=str)
+def test_every_primitive_has_a_case_and_a_doc(prim):
+    assert cases(prim), f"{prim} has neither examples nor an elementwise kind"
+    assert prim.doc.endswith(".")
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_kernel_does_not_write_to_its_inputs(case):
+    values = case.arrays()
+    before = [v.copy() for v in values]
+    case.prim.eager(*values, **case.params)
+    for a, b in zip(values, before, strict=True):
+        np.testing.assert_array_equal(a, b)

@@ -1,0 +1,77 @@
+"""Planted faults: a check that cannot fail is no check."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from checks import Case, check_second_vjp, check_shape, check_vjp
+
+from clearprop.core import TABLE, Aval, Map, apply, float64, primitive
+
+
+@pytest.fixture
+def plant():
+    planted = []
+
+    def make(**changes):
+        entry = {
+            "doc": "x * x.",
+            "eager": np.square,
+            "shape": lambda x: x,
+            "vjp": (lambda g, _out, x: g * 2 * x,),
+            "lower": Map("x*x"),
+        }
+        name = f"planted_{len(TABLE)}"
+        planted.append(name)
+        return Case(primitive(name, **(entry | changes)), (Aval((3,), float64),), {}, None, 0)
+
+    yield make
+    for name in planted:
+        TABLE.pop(name, None)
+
+
+def test_a_right_entry_passes(plant):
+    case = plant()
+    check_shape(case), check_vjp(case), check_second_vjp(case)
+
+
+def test_wrong_factor_is_caught(plant):
+    with pytest.raises(AssertionError):
+        check_vjp(plant(vjp=(lambda g, _out, x: g * x,)))
+
+
+def test_wrong_sign_is_caught(plant):
+    with pytest.raises(AssertionError):
+        check_vjp(plant(vjp=(lambda g, _out, x: -g * 2 * x,)))
+
+
+def test_wrong_shape_rule_is_caught(plant):
+    with pytest.raises(AssertionError):
+        check_shape(plant(shape=lambda x: Aval((1, *x.shape), x.dtype)))
+
+
+def test_rule_that_drops_the_second_derivative_is_caught(plant):
+    with pytest.raises(AssertionError):
+        check_second_vjp(plant(vjp=(lambda g, _out, x: g * 2 * x.detach(),)))
+
+
+def test_rule_that_uses_what_it_did_not_keep_is_caught(plant):
+    with pytest.raises((TypeError, AttributeError)):
+        check_vjp(plant(vjp=(lambda g, _out, _x: g * 2 * _x,)))
+
+
+def test_rule_with_missing_arguments_is_refused_at_once():
+    with pytest.raises(AssertionError, match="a rule takes"):
+        primitive("planted_short", doc="d.", eager=np.square, shape=lambda x: x, vjp=(lambda g, out: g,), lower=Map("x"))
+
+
+def test_double_entry_is_refused():
+    with pytest.raises(AssertionError, match="twice"):
+        primitive("exp", doc="d.", eager=np.exp, shape=lambda x: x, vjp=(None,), lower=Map("x"))
+
+
+def test_entry_is_usable_right_away(plant):
+    case = plant()
+    x = np.array([1.0, 2.0, 3.0])
+    from_table = apply(case.prim, __import__("clearprop").from_numpy(x))
+    np.testing.assert_array_equal(from_table.numpy(), x * x)
