@@ -71,9 +71,9 @@ class GradientLog(Callback):
 
 
 def layers(model: Any) -> Iterator[tuple[str, Any]]:
-    """(layer, parameter) pairs: `fc.weight` and `fc.bias` belong to the layer `fc`."""
+    """(layer, parameter): `fc.weight` and `fc.bias` are of `fc`, the model's own of its class."""
     for name, parameter in model.named_parameters():
-        yield name.rpartition(".")[0] or name, parameter
+        yield name.rpartition(".")[0] or type(model).__name__, parameter
 
 
 def norm(arrays: list[np.ndarray]) -> float:

@@ -12,7 +12,7 @@ import pandas as pd
 from clearprop.data import TablePreprocessor, read_table
 from clearprop.data.columns import error_at, first_where
 from clearprop.errors import DataError
-from clearprop.serialization import atomic_write
+from clearprop.train.atomic import atomic_write
 from clearprop.train.metrics import metrics_of
 from clearprop.train.run_folder import RunFolder
 from clearprop.train.scaling import preprocessor_from_json

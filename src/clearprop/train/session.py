@@ -179,7 +179,7 @@ def train(
         gradients,
         CSVLog(run.metrics),
         Progress(console),
-        Checkpoint(run.checkpoint, every_seconds=10.0),
+        Checkpoint(run.checkpoint, every_seconds=2.0, every_epochs=None),
     ]
     introduce(problem, model, run, console)
     trainer = Trainer(
