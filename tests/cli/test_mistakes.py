@@ -4,7 +4,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -200,18 +199,24 @@ def test_no_room_for_the_checkpoint_keeps_what_was_written(tmp_path):
 @pytest.mark.skipif(sys.platform == "win32", reason="signals")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_interrupted_command_says_how_to_go_on_and_ends_the_same(tmp_path, number):
-    options = ["iris", "--epochs", "3000", "--patience", "3000", "--batch-size", "8"]
+    options = ["iris", "--epochs", "300", "--patience", "300", "--batch-size", "8"]
     process = subprocess.Popen(
         [*COMMAND, "train", *options], cwd=tmp_path, stdout=subprocess.PIPE,
         stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
     while not process.stdout.readline().startswith("epoch 1/"):
         pass
-    time.sleep(0.2)
     process.send_signal(number)
     _, err = process.communicate()
     (folder,) = (tmp_path / "runs").iterdir()
     assert process.returncode == 128 + number
     assert f"clearprop train --resume runs/{folder.name}" in err
     saved = load_checkpoint(folder / "checkpoint.safetensors")
-    assert 0 < len(saved["history"]) < 3000
+    assert 0 < len(saved["history"]) < 300
+
+    more = ["train", "--resume", f"runs/{folder.name}"]
+    assert subprocess.run([*COMMAND, *more], cwd=tmp_path, capture_output=True).returncode == 0
+    straight = [*COMMAND, "train", *options, "--out", "straight"]
+    assert subprocess.run(straight, cwd=tmp_path, capture_output=True).returncode == 0
+    (other,) = (tmp_path / "straight").iterdir()
+    assert (other / "model.safetensors").read_bytes() == (folder / "model.safetensors").read_bytes()

@@ -140,6 +140,7 @@ def in_script(path: Path, error: Exception, doing: str) -> str:
     """Where in the user's file it went wrong, in one line."""
     if isinstance(error, SyntaxError):
         return f"train: {path}: line {error.lineno}: {error.msg}"
-    lines = [f.lineno for f in traceback.extract_tb(error.__traceback__) if f.filename == str(path)]
+    frames = traceback.extract_tb(error.__traceback__)
+    lines = [f.lineno for f in frames if Path(f.filename).resolve() == path.resolve()]
     where = f"line {lines[-1]}: " if lines else ""
     return f"train: {path}: {where}{type(error).__name__} in {doing}: {error}"
