@@ -65,7 +65,7 @@ def test_resumed_run_ends_like_an_uninterrupted_one(make, problem, tmp_path, epo
     history = second.fit(*problem, epochs=EPOCHS, batch_size=16, seed=1, resume=file)
 
     assert without_time(history) == without_time(expected)
-    assert second.callbacks[1].rows == straight.callbacks[1].rows
+    assert second.callbacks[2].rows == straight.callbacks[2].rows
     for name, value in state_of(straight).items():
         np.testing.assert_array_equal(value, state_of(second)[name])
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from clearprop.errors import ClearpropError, did_you_mean
 from clearprop.train.callback import Callback
-from clearprop.train.trainer import Trainer
+
+if TYPE_CHECKING:
+    from clearprop.train.trainer import Trainer
 
 SMALLER_IS_BETTER = ("loss", "mse", "rmse", "mae")
 

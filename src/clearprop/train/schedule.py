@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from clearprop.optim.lr_scheduler import ReduceLROnPlateau
 from clearprop.train.callback import Callback
 from clearprop.train.early_stopping import monitored
-from clearprop.train.trainer import Trainer
+
+if TYPE_CHECKING:
+    from clearprop.train.trainer import Trainer
 
 
 class Schedule(Callback):

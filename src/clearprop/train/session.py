@@ -62,8 +62,8 @@ COMMON: dict[str, Any] = {
     "hidden": (128, 64), "activation": "relu", "optimizer": "adamw", "lr": 1e-3, "epochs": 60,
     "patience": 10, "dropout": 0.1, "weight_decay": 0.01, "label_smoothing": 0.0,
 }  # fmt: skip
-# Chosen by the median over seeds 0-9: 0.989 on digits, against 0.981 with COMMON's dropout and
-# without label smoothing.
+# Chosen by measurement: held-out accuracy on digits is 0.986 as the median over seeds 0 to 9 (least
+# 0.983). Label smoothing and much dropout are what helps.
 DEFAULTS: dict[str, dict[str, Any]] = {
     "digits": {
         "hidden": (256, 128), "lr": 3e-3, "epochs": 40, "dropout": 0.4, "weight_decay": 0.05,

@@ -28,6 +28,7 @@ from clearprop.train.checkpoint import load_checkpoint
 from clearprop.train.history import History
 from clearprop.train.interrupt import InterruptRequest
 from clearprop.train.metrics import Metric, metrics_of
+from clearprop.train.schedule import Schedule
 
 DIVERGED = (
     "fit: the loss is {loss} in epoch {epoch}, batch {batch}; a lower learning rate (now {lr:g}), "
@@ -78,9 +79,9 @@ class Trainer:
         self.model = model
         self.loss = loss
         self.optimizer = optimizer
-        self.scheduler = scheduler
         self.metrics = metrics_of(metrics)
-        self.callbacks = sorted(callbacks, key=lambda c: c.runs_last)
+        schedule = [] if scheduler is None else [Schedule(scheduler)]
+        self.callbacks = sorted([*schedule, *callbacks], key=lambda c: c.runs_last)
         self.clip_norm = clip_norm
         self.history = History()
         self.epochs = 0
@@ -271,7 +272,6 @@ class Trainer:
         return {
             "model": dict(self.model.state_dict()),
             "optimizer": self.optimizer.state_dict(),
-            "scheduler": None if self.scheduler is None else self.scheduler.state_dict(),
             "epochs": self.epochs,
             "batches": None if self._batches is None else self._batches.state_dict(),
             "generators": [g.get_state() for g in self._loader.generators()],
@@ -292,8 +292,6 @@ class Trainer:
         assert self._loader is not None
         self.model.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
-        if self.scheduler is not None:
-            self.scheduler.load_state_dict(state["scheduler"])
         self.history = History(copy.deepcopy(state["history"]))
         self.history.stopped = state["stopped"]
         self._sums = dict(state["sums"])
