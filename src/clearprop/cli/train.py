@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 import signal
 import sys
 from pathlib import Path
@@ -171,9 +172,11 @@ def finish(outcome: Outcome, console: Console) -> None:
     path = outcome.run.path
     if outcome.signal is not None:
         name = signal.Signals(outcome.signal).name
-        message = f"clearprop: stopped by {name}; everything is saved. To go on: "
-        print(f"{message}clearprop train --resume {path}", file=sys.stderr)
+        print(f"clearprop: stopped by {name}; everything is saved. To go on:", file=sys.stderr)
+        print(f"  {shlex.join(['clearprop', 'train', '--resume', str(path)])}", file=sys.stderr)
         raise typer.Exit(128 + outcome.signal)
+    if outcome.stopped == "early stopping":
+        console.print("stopped early: the weights of the best validation loss are kept")
     table = Table.grid(padding=(0, 3, 0, 0))
     for name, value in outcome.final.items():
         table.add_row(f"held-out {name.removeprefix('test_')}", f"{value:.4f}")

@@ -41,7 +41,7 @@ class Scaling:
         else:
             mean, scale = np.full(x.shape[1], x.mean()), np.full(x.shape[1], x.std())
         scale[scale == 0] = 1.0
-        moments = {}
+        moments: dict[str, Any] = {}
         if data.task == "regression":
             y = data.y.numpy()[rows].astype(np.float64)
             moments = {"target_mean": float(y.mean()), "target_scale": float(y.std()) or 1.0}
@@ -127,7 +127,9 @@ class Scaling:
 
     @classmethod
     def from_record(cls, record: dict[str, Any]) -> Scaling:
-        values = {k: tuple(v) if isinstance(v, list) else v for k, v in record.items()}
+        values: dict[str, Any] = {
+            k: tuple(v) if isinstance(v, list) else v for k, v in record.items()
+        }
         return cls(**values)
 
 
