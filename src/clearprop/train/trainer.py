@@ -125,12 +125,10 @@ class Trainer:
             default_generator.manual_seed(seed)
             generator = Generator().manual_seed(seed)
         self._loader = loader_of(train, batch_size, shuffle, generator)
-        if isinstance(validation, DataLoader):
-            held_out = validation
-        else:
-            held_out = (
-                None if validation is None else loader_of(validation, batch_size, False, None)
-            )
+        held_out: DataLoader | None = None
+        if validation is not None:
+            size = None if isinstance(validation, DataLoader) else batch_size
+            held_out = loader_of(validation, size, False, None)
         self.epochs, self.n_batches = epochs, len(self._loader)
         if epochs and not self.n_batches:
             raise TrainingError(NO_ROWS)
