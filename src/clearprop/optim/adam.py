@@ -1,0 +1,99 @@
+"""Adam, and AdamW, whose weight decay is apart from the gradient."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from clearprop import ops
+from clearprop.core import Tensor
+from clearprop.optim.optimizer import Group, Optimizer, State, not_negative, zeros
+
+
+class Adam(Optimizer):
+    """Steps scaled by running means of the gradient and of its square.
+
+    m += (1-β1)(g - m); v = β2 v + (1-β2) g²; p -= lr/(1-β1^t) · m / (√v/√(1-β2^t) + eps).
+    weight_decay · p goes into g; amsgrad uses the largest v so far. t counts the steps of each
+    parameter. Errors: an option out of its range.
+
+    >>> import clearprop as cp
+    >>> w = cp.tensor([1.0, -1.0], requires_grad=True)
+    >>> optimizer = cp.optim.Adam([w], lr=0.5)
+    >>> (w * w).sum().backward()
+    >>> optimizer.step()
+    >>> [round(x, 6) for x in w.tolist()]
+    [0.5, -0.5]
+    """
+
+    _decoupled = False
+
+    def __init__(
+        self,
+        params: Iterable[Any],
+        lr: float = 1e-3,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+        weight_decay: float = 0,
+        amsgrad: bool = False,
+        *,
+        maximize: bool = False,
+    ) -> None:
+        options = {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay}
+        options |= {"amsgrad": amsgrad, "maximize": maximize}
+        super().__init__(params, options | {"decoupled_weight_decay": self._decoupled})
+
+    def _check(self, group: Group) -> None:
+        not_negative(self._name, **{k: group[k] for k in ("lr", "eps", "weight_decay")})
+        for i, beta in enumerate(group["betas"]):
+            if not 0.0 <= beta < 1.0:
+                raise ValueError(
+                    f"{self._name}: Invalid beta parameter at index {i}: {beta}; "
+                    "it must be 0 or more and less than 1"
+                )
+
+    def _update(self, p: Tensor, g: Tensor, state: State, group: Group) -> None:
+        lr, (beta1, beta2), decay = group["lr"], group["betas"], group["weight_decay"]
+        if not state:
+            state |= {"step": 0, "exp_avg": zeros(p), "exp_avg_sq": zeros(p)}
+            if group["amsgrad"]:
+                state["max_exp_avg_sq"] = zeros(p)
+        state["step"] = t = state["step"] + 1
+        if decay != 0 and group["decoupled_weight_decay"]:
+            p.mul_(1 - lr * decay)
+        elif decay != 0:
+            g = g.add(p, alpha=decay)
+        state["exp_avg"].lerp_(g, 1 - beta1)
+        v = state["exp_avg_sq"].mul_(beta2).addcmul_(g, g, value=1 - beta2)
+        if group["amsgrad"]:
+            most = state["max_exp_avg_sq"]
+            v = most.copy_(ops.maximum(most, v))
+        root = v.sqrt().div_((1 - beta2**t) ** 0.5).add_(group["eps"])
+        p.addcdiv_(state["exp_avg"], root, value=-lr / (1 - beta1**t))
+
+
+class AdamW(Adam):
+    """Adam with decoupled weight decay: p *= 1 - lr · weight_decay, then Adam's step.
+
+    >>> import clearprop as cp
+    >>> w = cp.tensor([1.0], requires_grad=True)
+    >>> w.grad = cp.zeros(1)
+    >>> cp.optim.AdamW([w], lr=0.5, weight_decay=0.5).step()
+    >>> w.tolist()
+    [0.75]
+    """
+
+    _decoupled = True
+
+    def __init__(
+        self,
+        params: Iterable[Any],
+        lr: float = 1e-3,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+        weight_decay: float = 1e-2,
+        amsgrad: bool = False,
+        *,
+        maximize: bool = False,
+    ) -> None:
+        super().__init__(params, lr, betas, eps, weight_decay, amsgrad, maximize=maximize)

@@ -1,0 +1,255 @@
+"""What all optimizers share: parameter groups, state per parameter, hooks, PyTorch's state format.
+
+A subclass gives `_update(p, g, state, group)`: the rule for one parameter, in in-place Tensor ops
+without a decision that depends on a value, so that a whole step can be traced.
+"""
+
+from __future__ import annotations
+
+import warnings
+from abc import ABC, abstractmethod
+from collections import defaultdict
+from collections.abc import Callable, Iterable
+from itertools import chain
+from typing import Any
+
+import numpy as np
+
+from clearprop import ops
+from clearprop.autograd import enable_grad, no_grad
+from clearprop.core import Tensor, wrap
+
+Group = dict[str, Any]
+State = dict[str, Any]
+Hook = Callable[..., Any]
+
+
+class StepHook:
+    """The handle of a hook; `remove()` takes the hook away."""
+
+    def __init__(self, hooks: dict[StepHook, Hook], hook: Hook) -> None:
+        self._hooks = hooks
+        hooks[self] = hook
+
+    def remove(self) -> None:
+        """Do not call this hook any more."""
+        self._hooks.pop(self, None)
+
+
+class Optimizer(ABC):
+    """Moves parameters by their gradients.
+
+    `params` is a list of tensors or of groups `{"params": [...], "lr": ...}`; what a group leaves
+    out it takes from `defaults`. State lives in `state[p]`, under PyTorch's names.
+
+    >>> import clearprop as cp
+    >>> w = cp.tensor([1.0], requires_grad=True)
+    >>> optimizer = cp.optim.SGD([w], lr=0.25)
+    >>> (w * w).sum().backward()
+    >>> optimizer.step()
+    >>> w.tolist()
+    [0.5]
+    """
+
+    def __init__(self, params: Iterable[Any], defaults: dict[str, Any]) -> None:
+        if isinstance(params, Tensor):
+            raise TypeError(
+                f"{self._name}: params argument given to the optimizer should be an iterable of "
+                f"Tensors or dicts, but got {type(params).__name__}; put it into a list"
+            )
+        self.defaults = defaults
+        self.state: defaultdict[Tensor, State] = defaultdict(dict)
+        self.param_groups: list[Group] = []
+        self._pre_hooks: dict[StepHook, Hook] = {}
+        self._post_hooks: dict[StepHook, Hook] = {}
+        self._opt_called = False
+        given = list(params)
+        if not given:
+            raise ValueError(
+                f"{self._name}: optimizer got an empty parameter list; was model.parameters() "
+                "already used up, or has the model no layers?"
+            )
+        groups = given if isinstance(given[0], dict) else [{"params": given}]
+        for group in groups:
+            self.add_param_group(group)
+
+    @property
+    def _name(self) -> str:
+        return type(self).__name__
+
+    def add_param_group(self, param_group: Group) -> None:
+        """Add a group `{"params": tensor or list, option: value, ...}`.
+
+        Errors: a tensor that is no leaf, one that is in a group already, an unordered set, an
+        option out of its range.
+        """
+        if not isinstance(param_group, dict):
+            raise TypeError(
+                f"{self._name}: param_group must be a dict, but got {type(param_group).__name__}"
+            )
+        group = dict(param_group)
+        params = group["params"]
+        if isinstance(params, set | frozenset):
+            raise TypeError(
+                f"{self._name}: optimizer parameters need to be organized in ordered collections, "
+                "but the ordering of tensors in sets will change between runs. "
+                "Please use a list instead."
+            )
+        group["params"] = [params] if isinstance(params, Tensor) else list(params)
+        for p in group["params"]:
+            if not isinstance(p, Tensor):
+                raise TypeError(
+                    f"{self._name}: optimizer can only optimize Tensors, but one of the params is "
+                    f"{type(p).__name__}"
+                )
+            if not p.is_leaf:
+                raise ValueError(
+                    f"{self._name}: can't optimize a non-leaf Tensor, this one was made by "
+                    f"{p.grad_fn.name}; give the optimizer the tensor that it was computed from"
+                )
+        for option, value in self.defaults.items():
+            group.setdefault(option, value)
+        self._check(group)
+        if len(set(group["params"])) != len(group["params"]):
+            warnings.warn(
+                f"{self._name}: optimizer contains a parameter group with duplicate parameters; "
+                "each is moved once for every time that it is listed",
+                stacklevel=3,
+            )
+        known = {p for other in self.param_groups for p in other["params"]}
+        if not known.isdisjoint(group["params"]):
+            raise ValueError(
+                f"{self._name}: some parameters appear in more than one parameter group"
+            )
+        self.param_groups.append(group)
+
+    @abstractmethod
+    def _check(self, group: Group) -> None:
+        """Raise ValueError for options out of their range."""
+
+    @abstractmethod
+    def _update(self, p: Tensor, g: Tensor, state: State, group: Group) -> None:
+        """Move one parameter by its gradient, which is already negated to maximize."""
+
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:
+        """Move every parameter that has a gradient; the others stay, without weight decay too.
+
+        `closure` computes the loss again (with gradients recorded) and step returns what it gives.
+        """
+        args: tuple[Any, ...] = () if closure is None else (closure,)
+        for hook in list(self._pre_hooks.values()):
+            changed = hook(self, args, {})
+            if changed is not None:
+                args = changed[0]
+        loss = None
+        if args and args[0] is not None:
+            with enable_grad():
+                loss = args[0]()
+        with no_grad():
+            for group in self.param_groups:
+                maximize = group["maximize"]
+                for p in group["params"]:
+                    if p.grad is not None:
+                        g = -p.grad if maximize else p.grad
+                        self._update(p, g, self.state[p], group)
+        self._opt_called = True
+        for hook in list(self._post_hooks.values()):
+            hook(self, args, {})
+        return loss
+
+    def zero_grad(self, set_to_none: bool = True) -> None:
+        """Forget the gradients; with `set_to_none=False` they become zeros instead."""
+        for group in self.param_groups:
+            for p in group["params"]:
+                if p.grad is not None:
+                    p.grad = None if set_to_none else wrap(np.zeros_like(p.grad.value), None)
+
+    def register_step_pre_hook(self, hook: Hook) -> StepHook:
+        """Call `hook(optimizer, args, kwargs)` before every step; what it returns replaces both."""
+        return StepHook(self._pre_hooks, hook)
+
+    def register_step_post_hook(self, hook: Hook) -> StepHook:
+        """Call `hook(optimizer, args, kwargs)` after every step."""
+        return StepHook(self._post_hooks, hook)
+
+    def state_dict(self) -> dict[str, Any]:
+        """State and groups, with every parameter replaced by its index, as PyTorch does it.
+
+        The tensors are the live ones, not copies.
+        """
+        index: dict[Tensor, int] = {}
+        for p in chain.from_iterable(group["params"] for group in self.param_groups):
+            index.setdefault(p, len(index))
+        groups = [
+            {k: v for k, v in group.items() if k != "params"}
+            | {"params": [index[p] for p in group["params"]]}
+            for group in self.param_groups
+        ]
+        return {
+            "state": {index[p]: dict(s) for p, s in self.state.items() if p in index and s},
+            "param_groups": groups,
+        }
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take over what `state_dict` gave, here or in PyTorch; tensors are copied.
+
+        Errors: another number of groups, or groups of other sizes.
+        """
+        saved = state_dict["param_groups"]
+        if len(saved) != len(self.param_groups):
+            raise ValueError(
+                f"{self._name}: loaded state dict has a different number of parameter groups: "
+                f"{len(saved)}, the optimizer has {len(self.param_groups)}"
+            )
+        for i, (ours, theirs) in enumerate(zip(self.param_groups, saved, strict=True)):
+            if len(ours["params"]) != len(theirs["params"]):
+                raise ValueError(
+                    f"{self._name}: loaded state dict contains a parameter group that doesn't "
+                    f"match the size of optimizer's group: group {i} has {len(theirs['params'])} "
+                    f"parameters there and {len(ours['params'])} here"
+                )
+        of_index = {
+            i: p
+            for ours, theirs in zip(self.param_groups, saved, strict=True)
+            for i, p in zip(theirs["params"], ours["params"], strict=True)
+        }
+        state: defaultdict[Tensor, State] = defaultdict(dict)
+        for i, values in state_dict["state"].items():
+            p = of_index[int(i)]
+            state[p] = {k: self._loaded(p, k, v) for k, v in values.items()}
+        self.state = state
+        for ours, theirs in zip(self.param_groups, saved, strict=True):
+            ours.update({k: v for k, v in theirs.items() if k != "params"})
+
+    def _loaded(self, p: Tensor, key: str, value: Any) -> Any:
+        if key == "step":
+            return int(value)
+        if not isinstance(value, Tensor | np.ndarray):
+            return value
+        array = value.detach().numpy() if isinstance(value, Tensor) else value
+        if array.shape != p.shape:
+            raise ValueError(
+                f"{self._name}: loaded state dict has {key} of shape {list(array.shape)} for a "
+                f"parameter of shape {list(p.shape)}"
+            )
+        return wrap(np.array(array, dtype=p.value.dtype), None)
+
+    def __repr__(self) -> str:
+        lines = [f"{self._name} ("]
+        for i, group in enumerate(self.param_groups):
+            lines.append(f"Parameter Group {i}")
+            lines += [f"    {k}: {group[k]}" for k in sorted(group) if k != "params"]
+        return "\n".join([*lines, ")"])
+
+
+def not_negative(name: str, **options: float) -> None:
+    """ValueError unless every option is 0 or more (NaN is refused too)."""
+    for option, value in options.items():
+        if not value >= 0.0:
+            what = {"lr": "learning rate", "eps": "epsilon value"}.get(option, f"{option} value")
+            raise ValueError(f"{name}: Invalid {what}: {value}; it must be 0 or more")
+
+
+def zeros(p: Tensor) -> Tensor:
+    """Zeros of the shape and dtype of p."""
+    return ops.zeros_like(p)

@@ -1,0 +1,60 @@
+"""Stochastic gradient descent."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from clearprop.core import Tensor
+from clearprop.optim.optimizer import Group, Optimizer, State, not_negative
+
+
+class SGD(Optimizer):
+    """Stochastic gradient descent with momentum: p -= lr · step.
+
+    g += weight_decay · p; buf = g at first, then momentum · buf + (1 - dampening) · g; the step is
+    buf, with nesterov g + momentum · buf, without momentum g. lr stays outside the buffer.
+    Errors: a negative option, nesterov without momentum or with dampening.
+
+    >>> import clearprop as cp
+    >>> w = cp.tensor([1.0], requires_grad=True)
+    >>> optimizer = cp.optim.SGD([w], lr=0.25, momentum=0.5)
+    >>> for _ in range(2):
+    ...     optimizer.zero_grad()
+    ...     (w * w).sum().backward()
+    ...     optimizer.step()
+    >>> w.tolist()
+    [0.0]
+    """
+
+    def __init__(
+        self,
+        params: Iterable[Any],
+        lr: float = 1e-3,
+        momentum: float = 0,
+        dampening: float = 0,
+        weight_decay: float = 0,
+        nesterov: bool = False,
+        *,
+        maximize: bool = False,
+    ) -> None:
+        options = {"lr": lr, "momentum": momentum, "dampening": dampening}
+        options |= {"weight_decay": weight_decay, "nesterov": nesterov, "maximize": maximize}
+        super().__init__(params, options)
+
+    def _check(self, group: Group) -> None:
+        not_negative("SGD", **{k: group[k] for k in ("lr", "momentum", "weight_decay")})
+        if group["nesterov"] and (group["momentum"] <= 0 or group["dampening"] != 0):
+            raise ValueError("SGD: Nesterov momentum requires a momentum and zero dampening")
+
+    def _update(self, p: Tensor, g: Tensor, state: State, group: Group) -> None:
+        if group["weight_decay"] != 0:
+            g = g.add(p, alpha=group["weight_decay"])
+        if group["momentum"] != 0:
+            buf = state.get("momentum_buffer")
+            if buf is None:
+                buf = state["momentum_buffer"] = g.clone()
+            else:
+                buf.mul_(group["momentum"]).add_(g, alpha=1 - group["dampening"])
+            g = g.add(buf, alpha=group["momentum"]) if group["nesterov"] else buf
+        p.sub_(g, alpha=group["lr"])
