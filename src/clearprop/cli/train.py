@@ -15,7 +15,8 @@ from rich.table import Table
 
 from clearprop.cli import set_flags
 from clearprop.train.network import ACTIVATIONS, LOSSES, OPTIMIZERS, pick
-from clearprop.train.session import Options, Outcome, command_line, resume, start
+from clearprop.train.options import Options
+from clearprop.train.session import Outcome, command_line, resume, start
 
 HELP = """Train a network on a data set or a table, and write a report.
 

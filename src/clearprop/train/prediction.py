@@ -13,10 +13,11 @@ from clearprop.data import TablePreprocessor, read_table
 from clearprop.data.columns import error_at, first_where
 from clearprop.errors import DataError
 from clearprop.train.atomic import atomic_write
+from clearprop.train.findings import METRICS, forward, probabilities
 from clearprop.train.metrics import metrics_of
+from clearprop.train.options import network, options_of
 from clearprop.train.run_folder import RunFolder
 from clearprop.train.scaling import preprocessor_from_json
-from clearprop.train.session import METRICS, forward, network, options_of, probabilities
 
 NEVER_EMPTY = "column {0!r} is empty, and no training row was; give it a value or leave out the row"
 
