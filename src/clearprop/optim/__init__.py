@@ -1,4 +1,4 @@
-"""Optimizers, learning-rate schedules and gradient clipping, with PyTorch's names, formulas and states."""
+"""Optimizers, learning-rate schedules and gradient clipping, by PyTorch's names and formulas."""
 
 from clearprop.nn.utils import clip_grad_norm_, clip_grad_value_, get_total_norm
 from clearprop.optim import lr_scheduler
