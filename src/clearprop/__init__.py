@@ -10,7 +10,13 @@ from typing import Any
 
 from clearprop import autograd, ops
 from clearprop._version import __version__
-from clearprop.autograd import enable_grad, inference_mode, is_grad_enabled, no_grad, set_grad_enabled
+from clearprop.autograd import (
+    enable_grad,
+    inference_mode,
+    is_grad_enabled,
+    no_grad,
+    set_grad_enabled,
+)
 from clearprop.core import (
     Tensor,
     bool_,
@@ -49,7 +55,7 @@ def __getattr__(name: str) -> Any:
     raise AttributeError(f"module 'clearprop' has no attribute {name!r}")
 
 
-__all__ = [  # noqa: PLE0604
+__all__ = [
     "Generator", "Tensor", "__version__", "autograd", "default_generator", "dtype", "enable_grad", "flags", "float16", "float32",
     "float64", "get_default_dtype", "inference_mode", "initial_seed", "int16", "int32", "int64", "int8", "is_grad_enabled",
     "manual_seed", "no_grad", "ops", "set_default_dtype", "set_grad_enabled", "uint8", *ops.NAMES, *_LAZY, *_LAZY_NAMES,

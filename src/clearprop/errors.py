@@ -1,12 +1,12 @@
 """clearprop's exceptions. Each is also the built-in type that PyTorch raises in the same place.
 
-    ClearpropError
-    ├── ShapeError (RuntimeError)        sizes that do not fit
-    ├── DtypeError (RuntimeError)        element types that do not fit
-    ├── AutogradError (RuntimeError)     a backward pass that cannot be done
-    ├── TraceError (RuntimeError)        a program that cannot be traced
-    ├── DataError (ValueError)           a file or table that cannot be used: `path`, `row`
-    └── MissingExtraError (ImportError)  an optional package that is not installed
+ClearpropError
+├── ShapeError (RuntimeError)        sizes that do not fit
+├── DtypeError (RuntimeError)        element types that do not fit
+├── AutogradError (RuntimeError)     a backward pass that cannot be done
+├── TraceError (RuntimeError)        a program that cannot be traced
+├── DataError (ValueError)           a file or table that cannot be used: `path`, `row`
+└── MissingExtraError (ImportError)  an optional package that is not installed
 """
 
 from __future__ import annotations

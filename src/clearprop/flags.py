@@ -1,7 +1,9 @@
-"""Every switch of clearprop, declared once: the environment, `with flags(...)` and `--set` read this table.
+"""Every switch of clearprop, declared once: the environment, `with flags(...)` and `--set` read
+this table.
 
-`CLEARPROP_STRICT=1` in the environment, `with flags(strict=1):` in code and `clearprop --set strict=1 ...` mean the same.
-A package that must react when a flag changes registers a watcher; hot loops never read a flag.
+`CLEARPROP_STRICT=1` in the environment, `with flags(strict=1):` in code and `clearprop --set
+strict=1 ...` mean the same. A package that must react when a flag changes registers a watcher; hot
+loops never read a flag.
 """
 
 from __future__ import annotations

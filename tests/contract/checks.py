@@ -1,4 +1,6 @@
-"""The contract that every entry of the table keeps, as functions; test_the_checks.py plants faults and sees them caught."""
+"""The contract that every entry of the table keeps, as functions; test_the_checks.py plants faults
+and sees them caught.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +11,17 @@ from typing import Any
 import numpy as np
 
 from clearprop.autograd import grad
-from clearprop.core import Aval, Map, Primitive, Tensor, apply, apply_many, float64, from_numpy_dtype, wrap
+from clearprop.core import (
+    Aval,
+    Map,
+    Primitive,
+    Tensor,
+    apply,
+    apply_many,
+    float64,
+    from_numpy_dtype,
+    wrap,
+)
 from clearprop.ops import ones_like
 
 
@@ -44,7 +56,9 @@ class Case:
 
 
 def cases(prim: Primitive) -> list[Case]:
-    """The entry's own examples; an elementwise entry gets shapes (), (3,) and (2, 3), and an empty one."""
+    """The entry's own examples; an elementwise entry gets shapes (), (3,) and (2, 3), and an empty
+    one.
+    """
     found = [(e.avals, e.params, e.values) for e in prim.examples]
     if not found and isinstance(prim.lower, Map):
         for shape in ((), (3,), (2, 3), (0, 2)):
@@ -83,8 +97,18 @@ def directional(f: Any, xs: list[Tensor], directions: list[np.ndarray], eps: flo
     """d f(x + t v)/dt at t = 0 by central differences."""
     ends = []
     for step in (eps, -eps):
-        moved = [wrap(x.value + (step * v).astype(x.value.dtype), None) if v is not None else x for x, v in zip(xs, directions, strict=True)]
-        ends.append(f([m.requires_grad_() if x.requires_grad else m for m, x in zip(moved, xs, strict=True)]))
+        moved = [
+            wrap(x.value + (step * v).astype(x.value.dtype), None) if v is not None else x
+            for x, v in zip(xs, directions, strict=True)
+        ]
+        ends.append(
+            f(
+                [
+                    m.requires_grad_() if x.requires_grad else m
+                    for m, x in zip(moved, xs, strict=True)
+                ]
+            )
+        )
     return (ends[0] - ends[1]) / (2 * eps)
 
 
@@ -93,7 +117,10 @@ def _directions(xs: list[Tensor], rng: np.random.Generator) -> list[Any]:
 
 
 def _wants(case: Case) -> bool:
-    return any(x.requires_grad for x in inputs(case)) and case.prim.shape(*case.avals, **case.params).dtype.category == 2
+    return (
+        any(x.requires_grad for x in inputs(case))
+        and case.prim.shape(*case.avals, **case.params).dtype.category == 2
+    )
 
 
 def _tolerance(case: Case) -> tuple[float, float]:
@@ -111,14 +138,29 @@ def check_vjp(case: Case) -> None:
     directions = _directions(xs, rng)
 
     def value(ts: list[Tensor]) -> float:
-        return float(sum((y.detach().numpy().astype(np.float64) * s).sum() for y, s in zip(run(case, ts), seeds, strict=True)))
+        return float(
+            sum(
+                (y.detach().numpy().astype(np.float64) * s).sum()
+                for y, s in zip(run(case, ts), seeds, strict=True)
+            )
+        )
 
     ys = run(case, xs)
     wanted = [x for x in xs if x.requires_grad]
-    gs = grad(ys, wanted, [wrap(s.astype(y.value.dtype), None) for s, y in zip(seeds, ys, strict=True)], materialize_grads=True)
+    gs = grad(
+        ys,
+        wanted,
+        [wrap(s.astype(y.value.dtype), None) for s, y in zip(seeds, ys, strict=True)],
+        materialize_grads=True,
+    )
     for x, g in zip(wanted, gs, strict=True):
-        assert g.shape == x.shape and g.dtype is x.dtype, f"{case}: gradient {g.aval} for input {x.aval}"
-    analytical = sum(float((g.numpy() * v).sum()) for g, v in zip(gs, [d for d in directions if d is not None], strict=True))
+        assert g.shape == x.shape and g.dtype is x.dtype, (
+            f"{case}: gradient {g.aval} for input {x.aval}"
+        )
+    analytical = sum(
+        float((g.numpy() * v).sum())
+        for g, v in zip(gs, [d for d in directions if d is not None], strict=True)
+    )
     eps, tol = _tolerance(case)
     numerical = directional(value, xs, directions, eps)
     assert abs(analytical - numerical) <= tol * max(1.0, abs(numerical)), (analytical, numerical)
@@ -134,7 +176,9 @@ def check_second_vjp(case: Case) -> None:
 
     def energy(ts: list[Tensor]) -> Tensor:
         ys = run(case, ts)
-        gs = grad(ys, [t for t in ts if t.requires_grad], seeds, create_graph=True, materialize_grads=True)
+        gs = grad(
+            ys, [t for t in ts if t.requires_grad], seeds, create_graph=True, materialize_grads=True
+        )
         total = sum(((g + 0.3) * (g + 0.3)).sum() for g in gs)
         assert isinstance(total, Tensor)
         return total
@@ -142,10 +186,16 @@ def check_second_vjp(case: Case) -> None:
     total = energy(xs)
     wanted = [x for x in xs if x.requires_grad]
     if total.requires_grad:
-        second = [g.numpy() for g in grad(total, wanted, [ones_like(total.detach())], materialize_grads=True)]
+        second = [
+            g.numpy()
+            for g in grad(total, wanted, [ones_like(total.detach())], materialize_grads=True)
+        ]
     else:
         second = [np.zeros(x.shape) for x in wanted]
     directions = _directions(xs, rng)
-    analytical = sum(float((g * v).sum()) for g, v in zip(second, [d for d in directions if d is not None], strict=True))
+    analytical = sum(
+        float((g * v).sum())
+        for g, v in zip(second, [d for d in directions if d is not None], strict=True)
+    )
     numerical = directional(lambda ts: energy(ts).item(), xs, directions, 1e-6)
     assert abs(analytical - numerical) <= 1e-5 * max(1.0, abs(numerical)), (analytical, numerical)

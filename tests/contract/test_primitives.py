@@ -1,4 +1,6 @@
-"""Every primitive of the table: shape rule, rules against finite differences, rules of rules, what rules keep."""
+"""Every primitive of the table: shape rule, rules against finite differences, rules of rules, what
+rules keep.
+"""
 
 from __future__ import annotations
 

@@ -62,7 +62,14 @@ def test_rule_that_uses_what_it_did_not_keep_is_caught(plant):
 
 def test_rule_with_missing_arguments_is_refused_at_once():
     with pytest.raises(AssertionError, match="a rule takes"):
-        primitive("planted_short", doc="d.", eager=np.square, shape=lambda x: x, vjp=(lambda g, out: g,), lower=Map("x"))
+        primitive(
+            "planted_short",
+            doc="d.",
+            eager=np.square,
+            shape=lambda x: x,
+            vjp=(lambda g, out: g,),
+            lower=Map("x"),
+        )
 
 
 def test_double_entry_is_refused():

@@ -1,4 +1,6 @@
-"""Anomaly mode: stop at the first nan or inf, forward or backward, and name op, module path and the user's line."""
+"""Anomaly mode: stop at the first nan or inf, forward or backward, and name op, module path and the
+user's line.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +21,9 @@ def _aval(value: np.ndarray) -> Aval:
 
 
 class Checked:
-    """The eager interpreter with checks: shape rule against kernel (`shapes`), finite results (`finite`)."""
+    """The eager interpreter with checks: shape rule against kernel (`shapes`), finite results
+    (`finite`).
+    """
 
     def __init__(self, *, shapes: bool, finite: bool) -> None:
         self.shapes = shapes
@@ -32,7 +36,9 @@ class Checked:
             rule = prim.shape(*map(_aval, values), **params)
             wanted = list(rule) if prim.outputs > 1 else [rule]
             got = [_aval(np.asarray(v)) for v in outs]
-            assert got == wanted, f"{prim.name}: the shape rule says {wanted}, the kernel returned {got}"
+            assert got == wanted, (
+                f"{prim.name}: the shape rule says {wanted}, the kernel returned {got}"
+            )
         if self.finite:
             self._check(prim, values, outs)
         return out if isinstance(out, tuple) else outs[0]
@@ -46,14 +52,16 @@ class Checked:
                 bad = ~np.isfinite(v)
                 kind = "nan" if np.isnan(v).any() else "inf"
                 raise AutogradError(
-                    f"{prim.name}: the forward pass made {kind}: {int(bad.sum())} non-finite elements of {v.size} from finite inputs "
-                    f"{', '.join(str(_aval(x)) for x in values)}{f', in {path}' if path else ''}{f', at {location}' if location else ''}. "
-                    f"The source line: {location.text if location else '?'}"
+                    f"{prim.name}: the forward pass made {kind}: {int(bad.sum())} non-finite"
+                    f" elements of {v.size} from finite inputs"
+                    f" {', '.join(str(_aval(x)) for x in values)}{f', in {path}' if path else ''}{f', at {location}' if location else ''}."
+                    f" The source line: {location.text if location else '?'}"
                 )
 
 
 class detect_anomaly:
-    """Within this block the first non-finite value raises a RuntimeError that names op, module path and line.
+    """Within this block the first non-finite value raises a RuntimeError that names op, module path
+    and line.
 
     Beyond PyTorch: inf as well as nan, and the forward pass as well as the backward pass.
     """

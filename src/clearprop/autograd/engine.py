@@ -1,7 +1,8 @@
-"""Backward: collect the nodes behind the outputs, sort them by creation, walk from the newest to the oldest.
+"""Backward: collect the nodes behind the outputs, sort them by creation, walk from the newest to
+the oldest.
 
-A node is created after everything it depends on, so in that order every cotangent is complete when its node is reached. No
-recursion; what a node kept is freed as the walk passes it.
+A node is created after everything it depends on, so in that order every cotangent is complete when
+its node is reached. No recursion; what a node kept is freed as the walk passes it.
 """
 
 from __future__ import annotations
@@ -17,8 +18,9 @@ from clearprop.ops import movement, ones_like
 from clearprop.ops.broadcasting import here, zeros_for
 
 NO_GRAD_FN = (
-    "backward: element {i} of tensors does not require grad and does not have a grad_fn: nothing behind it asks for a gradient "
-    "(every input has requires_grad=False, or the tape was cut by detach(), no_grad() or a round trip through NumPy){here}"
+    "backward: element {i} of tensors does not require grad and does not have a grad_fn: nothing"
+    " behind it asks for a gradient (every input has requires_grad=False, or the tape was cut by"
+    " detach(), no_grad() or a round trip through NumPy){here}"
 )
 NOT_SCALAR = (
     "backward: grad can be implicitly created only for scalar outputs; this one is {aval}. "
@@ -30,7 +32,9 @@ def seeds(outputs: Sequence[Tensor], grads: Any, what: str) -> list[Tensor]:
     """The cotangents to start from: as given, or 1 for a scalar output."""
     given = [None] * len(outputs) if grads is None else list(grads)
     if len(given) != len(outputs):
-        raise AutogradError(f"{what}: got {len(outputs)} tensors and {len(given)} gradients{here()}")
+        raise AutogradError(
+            f"{what}: got {len(outputs)} tensors and {len(given)} gradients{here()}"
+        )
     out = []
     for i, (y, g) in enumerate(zip(outputs, given, strict=True)):
         if y.grad_fn is None and y.node is None:
@@ -41,15 +45,17 @@ def seeds(outputs: Sequence[Tensor], grads: Any, what: str) -> list[Tensor]:
             g = ones_like(y.detach())
         elif g.shape != y.shape:
             raise ShapeError(
-                f"{what}: Mismatch in shape: grad_output[{i}] has a shape of {list(g.shape)} and output[{i}] has a shape of "
-                f"{list(y.shape)}.{here()}"
+                f"{what}: Mismatch in shape: grad_output[{i}] has a shape of {list(g.shape)} and"
+                f" output[{i}] has a shape of {list(y.shape)}.{here()}"
             )
         out.append(g)
     return out
 
 
 def collect(roots: list[Any], stop: set[Any]) -> list[Any]:
-    """All nodes reachable from roots, newest first; the walk does not look behind the nodes in `stop`."""
+    """All nodes reachable from roots, newest first; the walk does not look behind the nodes in
+    `stop`.
+    """
     seen = set(roots)
     stack = list(roots)
     while stack:
@@ -73,9 +79,16 @@ def needed(nodes: list[Any], targets: set[Any]) -> set[Any]:
 
 
 def run(
-    outputs: Sequence[Tensor], grads: list[Tensor], *, targets: set[Any] | None, retain: bool, create_graph: bool
+    outputs: Sequence[Tensor],
+    grads: list[Tensor],
+    *,
+    targets: set[Any] | None,
+    retain: bool,
+    create_graph: bool,
 ) -> dict[Any, Tensor]:
-    """Walk back from outputs. With `targets` (nodes) only they receive, and their cotangents are returned; else leaves accumulate."""
+    """Walk back from outputs. With `targets` (nodes) only they receive, and their cotangents are
+    returned; else leaves accumulate.
+    """
     c = local.c
     before = c.grad
     c.grad = create_graph
@@ -85,7 +98,9 @@ def run(
         c.grad = before
 
 
-def _walk(outputs: Any, grads: Any, targets: Any, retain: bool, create_graph: bool) -> dict[Any, Tensor]:
+def _walk(
+    outputs: Any, grads: Any, targets: Any, retain: bool, create_graph: bool
+) -> dict[Any, Tensor]:
     cotangents: dict[Any, Any] = {}
     found: dict[Any, Tensor] = {}
     roots = [y.node for y in outputs]
@@ -121,7 +136,9 @@ def _walk(outputs: Any, grads: Any, targets: Any, retain: bool, create_graph: bo
 
 def _spread(node: Any, g: Any, cotangents: dict[Any, Any], useful: Any, create_graph: bool) -> None:
     """Run the rules of one node and add their results to the cotangents of its inputs."""
-    contributions = node.pull(g, useful) if hasattr(node, "pull") else pull(node, g, useful, create_graph)
+    contributions = (
+        node.pull(g, useful) if hasattr(node, "pull") else pull(node, g, useful, create_graph)
+    )
     if local.c.anomaly:
         _check_finite(node, g, contributions)
     for edge, part in zip(node.edges, contributions, strict=True):
@@ -168,9 +185,15 @@ def _filled(node: Any, slots: dict[int, Tensor]) -> tuple[Tensor, ...]:
 
 
 def _as_recorded(saved: Any, edges: Any) -> tuple[Any, ...]:
-    """Saved inputs with the history they had then (detach_ or requires_grad_ may have changed it since)."""
+    """Saved inputs with the history they had then (detach_ or requires_grad_ may have changed it
+    since).
+    """
     return tuple(
-        wrap(x.value, edge) if isinstance(x, Tensor) and x.node is not edge and edge is not None else x
+        (
+            wrap(x.value, edge)
+            if isinstance(x, Tensor) and x.node is not edge and edge is not None
+            else x
+        )
         for x, edge in zip(saved, edges, strict=True)
     )
 
@@ -224,7 +247,9 @@ def _check_finite(node: Any, g: Any, parts: Sequence[Tensor | None]) -> None:
         if bad.any():
             kind = "nan" if np.isnan(part.value).any() else "inf"
             raise AutogradError(
-                f"Function '{node.name}' returned {kind} values in its {i}th output: the gradient of {node.describe()} with respect "
-                f"to input {i} ({part.aval}) has {int(bad.sum())} non-finite elements of {part.numel()}, while the gradient that arrived "
-                f"was finite. The source line: {node.location.text if node.location else '?'}"
+                f"Function '{node.name}' returned {kind} values in its {i}th output: the gradient"
+                f" of {node.describe()} with respect to input {i} ({part.aval}) has"
+                f" {int(bad.sum())} non-finite elements of {part.numel()}, while the gradient that"
+                " arrived was finite. The source line:"
+                f" {node.location.text if node.location else '?'}"
             )

@@ -1,4 +1,6 @@
-"""Custom blocks: a class with `forward` and `backward`, the lecture's T.forward(x; params) and T.backward(grad; params, x)."""
+"""Custom blocks: a class with `forward` and `backward`, the lecture's T.forward(x; params) and
+T.backward(grad; params, x).
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,9 @@ from clearprop.ops.broadcasting import here, zeros_for
 
 
 class FunctionCtx:
-    """What forward leaves for backward: `save_for_backward(...)`, `saved_tensors`, `needs_input_grad`, and any attribute."""
+    """What forward leaves for backward: `save_for_backward(...)`, `saved_tensors`,
+    `needs_input_grad`, and any attribute.
+    """
 
     def __init__(self) -> None:
         self._saved: tuple[Any, ...] | None = ()
@@ -29,7 +33,9 @@ class FunctionCtx:
         self.needs_input_grad: tuple[bool, ...] = ()
 
     def save_for_backward(self, *tensors: Tensor | None) -> None:
-        """Keep tensors (inputs, outputs, or others) for backward; overwriting them later is detected."""
+        """Keep tensors (inputs, outputs, or others) for backward; overwriting them later is
+        detected.
+        """
         self._saved = tensors
         self._versions = tuple(0 if t is None else t._version for t in tensors)
 
@@ -40,12 +46,17 @@ class FunctionCtx:
         for i, (t, version) in enumerate(zip(self._saved, self._versions, strict=True)):
             if t is not None and t._version != version:
                 raise AutogradError(
-                    "one of the variables needed for gradient computation has been modified by an inplace operation: "
-                    f"[torch.FloatTensor {list(t.shape)}], which is saved tensor {i} of {self._node.describe()}, is at version {t._version}; "
-                    f"expected version {version} instead."
+                    "one of the variables needed for gradient computation has been modified by an"
+                    f" inplace operation: [torch.FloatTensor {list(t.shape)}], which is saved"
+                    f" tensor {i} of {self._node.describe()}, is at version {t._version}; expected"
+                    f" version {version} instead."
                 )
         return tuple(
-            wrap(t.value, self._own_node(self._own_outputs[id(t)])) if id(t) in self._own_outputs and local.c.grad else t
+            (
+                wrap(t.value, self._own_node(self._own_outputs[id(t)]))
+                if id(t) in self._own_outputs and local.c.grad
+                else t
+            )
             for t in self._saved
         )
 
@@ -95,26 +106,37 @@ class FunctionNode(Node):
         ctx, cls = self.ctx, self.function
         slots = g if type(g) is dict else {0: g}
         blank = (lambda aval: zeros_for(aval)) if ctx._materialize else (lambda aval: None)
-        grads = cls.backward(ctx, *(slots[i] if i in slots else blank(aval) for i, aval in enumerate(self.avals)))
+        grads = cls.backward(
+            ctx, *(slots[i] if i in slots else blank(aval) for i, aval in enumerate(self.avals))
+        )
         parts = list(grads) if isinstance(grads, tuple | list) else [grads]
         n = len(self.takes)
         if len(parts) > n and all(p is None for p in parts[n:]):
             parts = parts[:n]
         if len(parts) != n:
             raise AutogradError(
-                f"function {self.name} returned an incorrect number of gradients (expected {n}, got {len(parts)}): backward returns one "
-                f"gradient (or None) per argument of forward"
+                f"function {self.name} returned an incorrect number of gradients (expected {n}, got"
+                f" {len(parts)}): backward returns one gradient (or None) per argument of forward"
             )
         out: list[Tensor | None] = []
         for place, (part, aval) in enumerate(zip(parts, self.takes, strict=True)):
             if aval is None:
                 if part is not None:
-                    raise AutogradError(f"function {self.name} returned a gradient different from None at position {place}, but the corresponding forward input was not a Variable")
+                    raise AutogradError(
+                        f"function {self.name} returned a gradient different from None at position"
+                        f" {place}, but the corresponding forward input was not a Variable"
+                    )
                 continue
             if part is not None and not isinstance(part, Tensor):
-                raise TypeError(f"function {self.name}: expected Variable or None at position {place} (got {type(part).__name__})")
+                raise TypeError(
+                    f"function {self.name}: expected Variable or None at position {place} (got"
+                    f" {type(part).__name__})"
+                )
             if part is not None and part.shape != aval.shape:
-                raise AutogradError(f"Function {self.name} returned an invalid gradient at index {place} - got {list(part.shape)} but expected shape compatible with {list(aval.shape)}")
+                raise AutogradError(
+                    f"Function {self.name} returned an invalid gradient at index {place} - got"
+                    f" {list(part.shape)} but expected shape compatible with {list(aval.shape)}"
+                )
             out.append(part)
         return out
 
@@ -141,7 +163,9 @@ class Function:
 
     @staticmethod
     def forward(*args: Any, **kwargs: Any) -> Any:
-        raise NotImplementedError("Function: define forward(ctx, *args) as a static method of your block")
+        raise NotImplementedError(
+            "Function: define forward(ctx, *args) as a static method of your block"
+        )
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
@@ -149,7 +173,9 @@ class Function:
 
     @staticmethod
     def backward(ctx: Any, *grads: Any) -> Any:
-        raise NotImplementedError("Function: define backward(ctx, *grads) as a static method of your block")
+        raise NotImplementedError(
+            "Function: define backward(ctx, *grads) as a static method of your block"
+        )
 
     @classmethod
     def apply(cls, *args: Any) -> Any:
@@ -179,7 +205,9 @@ class Function:
         return tuple(results) if many else results[0]
 
 
-def _node(cls: type[Function], ctx: FunctionCtx, args: tuple[Any, ...], edges: Any, outs: list[Any]) -> FunctionNode:
+def _node(
+    cls: type[Function], ctx: FunctionCtx, args: tuple[Any, ...], edges: Any, outs: list[Any]
+) -> FunctionNode:
     node = FunctionNode()
     node.prim = _Named(cls.__name__)  # type: ignore[assignment]
     node.edges, node.saved, node.versions, node.out, node.params = edges, (), None, None, {}
@@ -195,14 +223,19 @@ def _node(cls: type[Function], ctx: FunctionCtx, args: tuple[Any, ...], edges: A
 
 
 def _connect(node: FunctionNode, ctx: FunctionCtx, args: tuple[Any, ...], i: int, y: Any) -> Any:
-    """Output i as a tensor made by the node (an input that was passed through becomes a view of itself)."""
+    """Output i as a tensor made by the node (an input that was passed through becomes a view of
+    itself).
+    """
     if not isinstance(y, Tensor):
         return y
     if any(y is t for t in ctx._blocked) or y.value.dtype.kind != "f":
         return y
     dirty = any(y is t for t in ctx._dirty)
     if dirty and type(y.node) is Leaf:
-        raise AutogradError(f"{node.prim.name}: a leaf Variable that requires grad is being used in an in-place operation.{here()}")
+        raise AutogradError(
+            f"{node.prim.name}: a leaf Variable that requires grad is being used in an in-place"
+            f" operation.{here()}"
+        )
     out = y
     if any(y is a for a in args) and not dirty:
         out = wrap(y.value, None)
@@ -215,7 +248,9 @@ def _connect(node: FunctionNode, ctx: FunctionCtx, args: tuple[Any, ...], i: int
 
 
 def once_differentiable(f: Callable[..., Any]) -> Callable[..., Any]:
-    """Decorate a backward that cannot itself be differentiated: a second derivative through it raises."""
+    """Decorate a backward that cannot itself be differentiated: a second derivative through it
+    raises.
+    """
 
     @functools.wraps(f)
     def wrapped(ctx: Any, *grads: Any) -> Any:
@@ -241,4 +276,6 @@ class _Once(Function):
 
     @staticmethod
     def backward(ctx: Any, *grads: Any) -> Any:
-        raise AutogradError("trying to differentiate twice a function that was marked with @once_differentiable")
+        raise AutogradError(
+            "trying to differentiate twice a function that was marked with @once_differentiable"
+        )

@@ -27,7 +27,8 @@ def backward(
 ) -> None:
     """Add d(tensors)/d(leaf) to `.grad` of every leaf behind them (or only of `inputs`).
 
-    Raises RuntimeError for a non-scalar without a gradient, a tensor without history, a graph that was freed or overwritten.
+    Raises RuntimeError for a non-scalar without a gradient, a tensor without history, a graph that
+    was freed or overwritten.
     """
     outputs = _listed(tensors)
     given = None if grad_tensors is None else _listed(grad_tensors)
@@ -39,7 +40,9 @@ def backward(
     wanted = _listed(inputs)
     if not wanted:
         raise AutogradError(f"backward: inputs argument to backward() cannot be empty{here()}")
-    found = engine.run(outputs, grads, targets={_node(x) for x in wanted}, retain=retain, create_graph=create_graph)
+    found = engine.run(
+        outputs, grads, targets={_node(x) for x in wanted}, retain=retain, create_graph=create_graph
+    )
     for x in wanted:
         g = found.get(x.node)
         if g is not None:
@@ -47,9 +50,11 @@ def backward(
 
 
 def _node(x: Tensor) -> Any:
-    x.grad_fn  # noqa: B018  a view's node may have to be made anew
+    x.grad_fn
     if x.node is None:
-        raise AutogradError(f"grad: One of the differentiated Tensors does not require grad: {x.aval}{here()}")
+        raise AutogradError(
+            f"grad: One of the differentiated Tensors does not require grad: {x.aval}{here()}"
+        )
     return x.node
 
 
@@ -62,7 +67,8 @@ def grad(
     allow_unused: bool | None = None,
     materialize_grads: bool = False,
 ) -> tuple[Any, ...]:
-    """d(outputs)/d(inputs) as a tuple; `.grad` is left alone. `create_graph=True` makes the result differentiable again.
+    """d(outputs)/d(inputs) as a tuple; `.grad` is left alone. `create_graph=True` makes the result
+    differentiable again.
 
     >>> import clearprop as cp
     >>> x = cp.tensor(3.0, requires_grad=True)
@@ -71,7 +77,10 @@ def grad(
     (tensor(18.),)
     """
     if materialize_grads and allow_unused is False:
-        raise ValueError("grad: Expected allow_unused to be True or not passed when materialize_grads=True, but got: allow_unused=False.")
+        raise ValueError(
+            "grad: Expected allow_unused to be True or not passed when materialize_grads=True, but"
+            " got: allow_unused=False."
+        )
     ys, xs = _listed(outputs), _listed(inputs)
     given = None if grad_outputs is None else _listed(grad_outputs)
     grads = engine.seeds(ys, given, "grad")
@@ -86,15 +95,18 @@ def grad(
                 g = zeros_like(x)
             elif not allow_unused:
                 raise AutogradError(
-                    "grad: One of the differentiated Tensors appears to not have been used in the graph. Set allow_unused=True if this is "
-                    f"the desired behavior. The input is {x.aval}{here()}"
+                    "grad: One of the differentiated Tensors appears to not have been used in the"
+                    " graph. Set allow_unused=True if this is the desired behavior. The input is"
+                    f" {x.aval}{here()}"
                 )
         out.append(g)
     return tuple(out)
 
 
 class RemovableHandle:
-    """What registering a hook gives back: `.remove()` takes the hook away again (also at the end of a `with` block)."""
+    """What registering a hook gives back: `.remove()` takes the hook away again (also at the end of
+    a `with` block).
+    """
 
     _numbers = itertools.count()
 
@@ -114,25 +126,39 @@ class RemovableHandle:
 
 
 def _tensor_backward(
-    self: Tensor, gradient: Tensor | None = None, retain_graph: bool | None = None, create_graph: bool = False, inputs: Any = None
+    self: Tensor,
+    gradient: Tensor | None = None,
+    retain_graph: bool | None = None,
+    create_graph: bool = False,
+    inputs: Any = None,
 ) -> None:
     """Back-propagate from this tensor: add d(self)/d(leaf) to `.grad` of every leaf behind it."""
     backward(self, None if gradient is None else [gradient], retain_graph, create_graph, inputs)
 
 
 def register_hook(self: Tensor, hook: Callable[[Tensor], Tensor | None]) -> RemovableHandle:
-    """Call `hook(g)` with the gradient of this tensor when it is complete; what it returns (if not None) replaces it."""
+    """Call `hook(g)` with the gradient of this tensor when it is complete; what it returns (if not
+    None) replaces it.
+    """
     if self.grad_fn is None and self.node is None:
-        raise AutogradError(f"register_hook: cannot register a hook on a tensor that doesn't require gradient{here()}")
+        raise AutogradError(
+            "register_hook: cannot register a hook on a tensor that doesn't require"
+            f" gradient{here()}"
+        )
     if self.node.hooks is None:
         self.node.hooks = {}
     return RemovableHandle(self.node.hooks, hook)
 
 
-def register_post_accumulate_grad_hook(self: Tensor, hook: Callable[[Tensor], None]) -> RemovableHandle:
+def register_post_accumulate_grad_hook(
+    self: Tensor, hook: Callable[[Tensor], None]
+) -> RemovableHandle:
     """Call `hook(tensor)` after `.grad` of this leaf was added to."""
     if type(self.node) is not Leaf:
-        raise AutogradError(f"register_post_accumulate_grad_hook: post accumulate grad hooks cannot be registered on non-leaf tensors{here()}")
+        raise AutogradError(
+            "register_post_accumulate_grad_hook: post accumulate grad hooks cannot be registered"
+            f" on non-leaf tensors{here()}"
+        )
     if self.node.post_hooks is None:
         self.node.post_hooks = {}
     return RemovableHandle(self.node.post_hooks, hook)
@@ -141,7 +167,9 @@ def register_post_accumulate_grad_hook(self: Tensor, hook: Callable[[Tensor], No
 def retain_grad(self: Tensor) -> None:
     """Keep the gradient of this intermediate tensor in `.grad`."""
     if self.grad_fn is None and self.node is None:
-        raise AutogradError(f"retain_grad: can't retain_grad on Tensor that has requires_grad=False{here()}")
+        raise AutogradError(
+            f"retain_grad: can't retain_grad on Tensor that has requires_grad=False{here()}"
+        )
     if not self.is_leaf:
         self.node.retain = weakref.ref(self)
         self.retains_grad = True

@@ -22,8 +22,12 @@ def _outputs(f: Callable[..., Any], inputs: Sequence[Any]) -> list[Tensor]:
     return [y for y in (out if isinstance(out, tuple | list) else (out,)) if isinstance(y, Tensor)]
 
 
-def numerical_jacobian(f: Callable[..., Any], inputs: Sequence[Any], i: int, eps: float) -> list[np.ndarray]:
-    """d output / d inputs[i] by central differences, one (output size, input size) matrix per output."""
+def numerical_jacobian(
+    f: Callable[..., Any], inputs: Sequence[Any], i: int, eps: float
+) -> list[np.ndarray]:
+    """d output / d inputs[i] by central differences, one (output size, input size) matrix per
+    output.
+    """
     x = inputs[i].detach().numpy()
     columns: list[list[np.ndarray]] = []
     for k in range(x.size):
@@ -32,7 +36,12 @@ def numerical_jacobian(f: Callable[..., Any], inputs: Sequence[Any], i: int, eps
         ends = []
         for step in (eps, -eps):
             x[place] = old + step
-            ends.append([y.detach().numpy().astype(np.float64).reshape(-1).copy() for y in _outputs(f, inputs)])
+            ends.append(
+                [
+                    y.detach().numpy().astype(np.float64).reshape(-1).copy()
+                    for y in _outputs(f, inputs)
+                ]
+            )
         x[place] = old
         columns.append([(a - b) / (2 * eps) for a, b in zip(*ends, strict=True)])
     count = len(columns[0]) if columns else 0
@@ -43,9 +52,11 @@ def gradcheck(
     func: Callable[..., Any], inputs: Any, *, eps: float = 1e-6, atol: float = 1e-5, rtol: float = 1e-3, raise_exception: bool = True,
     nondet_tol: float = 0.0, check_undefined_grad: bool = True, check_grad_dtypes: bool = False,
 ) -> bool:  # fmt: skip
-    """Compare the gradients of `func(*inputs)` with central differences, for every float64 input that requires grad.
+    """Compare the gradients of `func(*inputs)` with central differences, for every float64 input
+    that requires grad.
 
-    Raises GradcheckError (a RuntimeError) that names output, input and element; `raise_exception=False` returns False instead.
+    Raises GradcheckError (a RuntimeError) that names output, input and element;
+    `raise_exception=False` returns False instead.
 
     >>> import clearprop as cp
     >>> x = cp.tensor([0.3, 0.7], dtype=cp.float64, requires_grad=True)
@@ -55,10 +66,16 @@ def gradcheck(
     xs = [inputs] if isinstance(inputs, Tensor) else list(inputs)
     wanted = [i for i, x in enumerate(xs) if isinstance(x, Tensor) and x.requires_grad]
     if not wanted:
-        raise ValueError("gradcheck expects at least one input tensor to require gradient, but none of the them have requires_grad=True.")
+        raise ValueError(
+            "gradcheck expects at least one input tensor to require gradient, but none of the them"
+            " have requires_grad=True."
+        )
     for i in wanted:
         if xs[i].dtype.name != "float64":
-            raise ValueError(f"gradcheck: input {i} is {xs[i].aval}; finite differences need float64: x.double().requires_grad_()")
+            raise ValueError(
+                f"gradcheck: input {i} is {xs[i].aval}; finite differences need float64:"
+                " x.double().requires_grad_()"
+            )
     try:
         for i in wanted:
             _compare(func, xs, i, eps, atol, rtol)
@@ -69,7 +86,9 @@ def gradcheck(
     return True
 
 
-def _compare(f: Callable[..., Any], xs: list[Any], i: int, eps: float, atol: float, rtol: float) -> None:
+def _compare(
+    f: Callable[..., Any], xs: list[Any], i: int, eps: float, atol: float, rtol: float
+) -> None:
     numerical = numerical_jacobian(f, xs, i, eps)
     for j, (y, expected) in enumerate(zip(_outputs(f, xs), numerical, strict=False)):
         for k in range(y.numel()):
@@ -84,14 +103,19 @@ def _compare(f: Callable[..., Any], xs: list[Any], i: int, eps: float, atol: flo
             if bad.any():
                 e = int(np.argmax(bad))
                 raise GradcheckError(
-                    f"gradcheck: Jacobian mismatch for output {j} with respect to input {i}: d output[{k}] / d input[{e}] is "
-                    f"{row[e]:.8g} by backward and {expected[k][e]:.8g} by central differences (eps {eps:g}); "
-                    f"{int(bad.sum())} of {bad.size} elements of this row differ"
+                    f"gradcheck: Jacobian mismatch for output {j} with respect to input {i}: d"
+                    f" output[{k}] / d input[{e}] is {row[e]:.8g} by backward and"
+                    f" {expected[k][e]:.8g} by central differences (eps {eps:g}); {int(bad.sum())}"
+                    f" of {bad.size} elements of this row differ"
                 )
 
 
-def gradgradcheck(func: Callable[..., Any], inputs: Any, grad_outputs: Any = None, **options: Any) -> bool:
-    """gradcheck of the gradient itself: second derivatives against central differences of the first."""
+def gradgradcheck(
+    func: Callable[..., Any], inputs: Any, grad_outputs: Any = None, **options: Any
+) -> bool:
+    """gradcheck of the gradient itself: second derivatives against central differences of the
+    first.
+    """
     xs = [inputs] if isinstance(inputs, Tensor) else list(inputs)
     ys = _outputs(func, xs)
     if grad_outputs is None:
@@ -105,8 +129,12 @@ def gradgradcheck(func: Callable[..., Any], inputs: Any, grad_outputs: Any = Non
     def first(*args: Any) -> tuple[Tensor, ...]:
         outs = _outputs(func, args[:n])
         pairs = [(y, g) for y, g in zip(outs, args[n:], strict=True) if y.requires_grad]
-        return grad([y for y, _ in pairs], [args[i] for i in wanted], [g for _, g in pairs], create_graph=True, materialize_grads=True)
+        return grad(
+            [y for y, _ in pairs],
+            [args[i] for i in wanted],
+            [g for _, g in pairs],
+            create_graph=True,
+            materialize_grads=True,
+        )
 
     return gradcheck(first, [*xs, *seeds], **options)
-
-

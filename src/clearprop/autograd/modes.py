@@ -1,4 +1,6 @@
-"""Switches of recording: `no_grad`, `enable_grad`, `set_grad_enabled`, `inference_mode`; each a context manager and a decorator."""
+"""Switches of recording: `no_grad`, `enable_grad`, `set_grad_enabled`, `inference_mode`; each a
+context manager and a decorator.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +26,12 @@ class _Mode:
         self._before.append(local.c.grad)
         local.c.grad = self.grad
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         local.c.grad = self._before.pop()
 
     def __call__(self, f: F) -> F:
@@ -69,7 +76,9 @@ class enable_grad(no_grad):
 
 
 class inference_mode(_Mode):
-    """`no_grad` under PyTorch's other name. A difference from PyTorch: tensors made inside are ordinary tensors afterwards."""
+    """`no_grad` under PyTorch's other name. A difference from PyTorch: tensors made inside are
+    ordinary tensors afterwards.
+    """
 
     def __init__(self, mode: bool = True) -> None:
         super().__init__()

@@ -1,6 +1,7 @@
 """Run a primitive, record it, note where it came from. Nothing else.
 
-`apply1` and `apply2` are `apply` for one and two inputs without params, written out because they are most of what runs.
+`apply1` and `apply2` are `apply` for one and two inputs without params, written out because they
+are most of what runs.
 """
 
 from __future__ import annotations
@@ -137,7 +138,9 @@ def apply_many(prim: Primitive, *inputs: Tensor, **params: Any) -> tuple[Tensor,
 
 
 def apply_view(prim: Primitive, x: Tensor, params: dict[str, Any]) -> Tensor:
-    """`prim(x, **params)` for an op of kind View: the result shares memory and version counter with x where NumPy does."""
+    """`prim(x, **params)` for an op of kind View: the result shares memory and version counter with
+    x where NumPy does.
+    """
     c = local.c
     if c.interpreter is None:
         value = c.run(prim.eager, x.value, **params)

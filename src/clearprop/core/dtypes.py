@@ -77,7 +77,8 @@ def set_default_dtype(d: dtype) -> None:
     d = as_dtype(d)
     if d.category != FLOAT:
         raise TypeError(
-            f"set_default_dtype: only floating-point types are supported as the default type, got {d}"
+            "set_default_dtype: only floating-point types are supported as the default type,"
+            f" got {d}"
         )
     _default = d
 
@@ -142,8 +143,9 @@ def promote_types(a: dtype, b: dtype) -> dtype:
 
 
 def promote(a: dtype, a_is_0d: bool, b: dtype, b_is_0d: bool) -> dtype:
-    """Result type of an op on two tensors, PyTorch's rule: category first (bool < int < float), and inside a
-    category a tensor with dimensions outranks one without (`f32[3] + f64[]` gives f32)."""
+    """Result type of an op on two tensors, PyTorch's rule: category first (bool < int < float), and
+    inside a category a tensor with dimensions outranks one without (`f32[3] + f64[]` gives f32).
+    """
     if a is b:
         return a
     if a_is_0d == b_is_0d:
@@ -153,7 +155,9 @@ def promote(a: dtype, a_is_0d: bool, b: dtype, b_is_0d: bool) -> dtype:
 
 
 def promote_scalar(a: dtype, number: float) -> dtype:
-    """Result type of an op on a tensor and a Python number: the number never widens within a category."""
+    """Result type of an op on a tensor and a Python number: the number never widens within a
+    category.
+    """
     category = BOOL if isinstance(number, bool) else INTEGER if isinstance(number, int) else FLOAT
     if category <= a.category:
         return a

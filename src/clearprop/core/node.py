@@ -1,7 +1,9 @@
-"""The tape: a Node per recorded op, a Leaf per tensor whose gradient is wanted, a Pick per output of a multi-output op.
+"""The tape: a Node per recorded op, a Leaf per tensor whose gradient is wanted, a Pick per output
+of a multi-output op.
 
-`node.edges[i]` is the node of input i, or None where no gradient is wanted. Nodes carry a creation number, so a backward pass is
-"collect, sort, walk" without recursion. The tape neither knows nor cares whether values are arrays or graph variables.
+`node.edges[i]` is the node of input i, or None where no gradient is wanted. Nodes carry a creation
+number, so a backward pass is "collect, sort, walk" without recursion. The tape neither knows nor
+cares whether values are arrays or graph variables.
 """
 
 from __future__ import annotations
@@ -22,15 +24,17 @@ if TYPE_CHECKING:
 sequence = itertools.count(1).__next__
 
 SECOND_BACKWARD = (
-    "Trying to backward through the graph a second time (or directly access saved tensors after they have already been freed). "
-    "Saved intermediate values of the graph are freed when you call .backward() or autograd.grad(). "
-    "Specify retain_graph=True if you need to backward through the graph a second time."
+    "Trying to backward through the graph a second time (or directly access saved tensors after"
+    " they have already been freed). Saved intermediate values of the graph are freed when you call"
+    " .backward() or autograd.grad(). Specify retain_graph=True if you need to backward through the"
+    " graph a second time."
 )
 
 OVERWRITTEN = (
-    "one of the variables needed for gradient computation has been modified by an inplace operation: "
-    "[{type} {shape}], which is {which}, is at version {now}; expected version {then} instead. "
-    "{op} at {where} saved it for its backward; use an out-of-place op (x = x + 1 rather than x += 1) or work on x.clone()"
+    "one of the variables needed for gradient computation has been modified by an inplace"
+    " operation: [{type} {shape}], which is {which}, is at version {now}; expected version {then}"
+    " instead. {op} at {where} saved it for its backward; use an out-of-place op (x = x + 1 rather"
+    " than x += 1) or work on x.clone()"
 )
 
 
@@ -110,8 +114,13 @@ class Node:
             which = f"output 0 of {maker.name}, {which}"
         raise AutogradError(
             OVERWRITTEN.format(
-                type=f"torch.{name}", shape=list(aval.shape), which=which, now=now, then=then,
-                op=self.describe().split(" at ")[0], where=self.location,
+                type=f"torch.{name}",
+                shape=list(aval.shape),
+                which=which,
+                now=now,
+                then=then,
+                op=self.describe().split(" at ")[0],
+                where=self.location,
             )  # fmt: skip
         )
 
@@ -151,7 +160,9 @@ class Leaf:
 
 
 class Pick:
-    """Output `index` of a node with several outputs; its cotangent goes into slot `index` of that node."""
+    """Output `index` of a node with several outputs; its cotangent goes into slot `index` of that
+    node.
+    """
 
     __slots__ = ("__dict__", "__weakref__", "edges", "index", "main", "seq")
 

@@ -1,9 +1,12 @@
-"""The table. One `primitive(...)` entry holds everything about an op; functions, checks and docs are derived from it.
+"""The table. One `primitive(...)` entry holds everything about an op; functions, checks and docs
+are derived from it.
 
-A derivative rule is called as `rule(g, out, *inputs, **params)` and is written in ops. Its argument names say what must be kept
-for it: a plain name keeps the value, a name that ends in `_aval` keeps only shape and dtype, a name that begins with `_` keeps nothing.
+A derivative rule is called as `rule(g, out, *inputs, **params)` and is written in ops. Its argument
+names say what must be kept for it: a plain name keeps the value, a name that ends in `_aval` keeps
+only shape and dtype, a name that begins with `_` keeps nothing.
 
-    tanh = primitive("tanh", eager=np.tanh, shape=same, vjp=(lambda g, out, _x: g * (1 + out) * (1 - out),), ...)
+    tanh = primitive("tanh", eager=np.tanh, shape=same, vjp=(lambda g, out, _x: g * (1 + out) * (1 -
+    out),), ...)
 """
 
 from __future__ import annotations
@@ -27,7 +30,9 @@ NOTHING, VALUE, AVAL = 0, 1, 2
 
 @dataclass(frozen=True)
 class Map:
-    """Elementwise: one output element from the same element of every input. `formula` is for people and compilers."""
+    """Elementwise: one output element from the same element of every input. `formula` is for people
+    and compilers.
+    """
 
     formula: str
 
@@ -41,7 +46,9 @@ class Reduce:
 
 @dataclass(frozen=True)
 class View:
-    """Moves elements, computes nothing. `shares` says that eager mode returns a view of the input's memory."""
+    """Moves elements, computes nothing. `shares` says that eager mode returns a view of the input's
+    memory.
+    """
 
     shares: bool = True
 
@@ -63,7 +70,9 @@ Lowering = Map | Reduce | View | Contract | Opaque
 
 @dataclass(frozen=True)
 class Example:
-    """Avals and params at which the contract tests call a primitive, beyond what its kind already tells them."""
+    """Avals and params at which the contract tests call a primitive, beyond what its kind already
+    tells them.
+    """
 
     avals: tuple[Aval, ...]
     params: dict[str, Any] = field(default_factory=dict)
@@ -119,7 +128,9 @@ def _kept(rule: Rule | None, arity: int, variadic: bool) -> tuple[int, ...]:
 
 
 def make_plan(rows: Sequence[tuple[int, ...]]) -> Plan:
-    """What to keep when the rules with these needs will run: a value outranks an aval, an aval outranks nothing."""
+    """What to keep when the rules with these needs will run: a value outranks an aval, an aval
+    outranks nothing.
+    """
     columns = [
         VALUE if VALUE in col else AVAL if AVAL in col else NOTHING
         for col in zip(*rows, strict=True)
@@ -156,8 +167,9 @@ def primitive(
 ) -> Primitive:
     """Enter an op into the table and check the entry.
 
-    `vjp`: one rule per positional input, None = not differentiable. A variadic primitive (any number of inputs) has one rule,
-    called as `rule(i, g, out, *inputs, **params)` for input i. `domain`: where finite differences are valid.
+    `vjp`: one rule per positional input, None = not differentiable. A variadic primitive (any
+    number of inputs) has one rule, called as `rule(i, g, out, *inputs, **params)` for input i.
+    `domain`: where finite differences are valid.
     """
     vjp = tuple(vjp)
     assert name not in TABLE, f"primitive {name!r} is entered twice"
@@ -169,7 +181,8 @@ def primitive(
     for rule, kept in zip(vjp, keep, strict=True):
         wanted = 2 if variadic else 1 + len(vjp)
         assert rule is None or len(kept) == wanted, (
-            f"primitive {name!r}: a rule takes (g, out, {len(vjp)} inputs), this one has {1 + len(kept)} arguments"
+            f"primitive {name!r}: a rule takes (g, out, {len(vjp)} inputs), this one has"
+            f" {1 + len(kept)} arguments"
         )
     entry = Primitive(
         name=name, doc=doc, eager=eager, shape=shape, vjp=vjp, lower=lower, domain=domain, kinks=kinks,

@@ -1,6 +1,8 @@
-"""Where an op was called: the first frame outside clearprop, and the dotted path of the module that ran it.
+"""Where an op was called: the first frame outside clearprop, and the dotted path of the module that
+ran it.
 
-Recording costs two pointers (code object, instruction offset); file, line and text are worked out when somebody asks.
+Recording costs two pointers (code object, instruction offset); file, line and text are worked out
+when somebody asks.
 """
 
 from __future__ import annotations
@@ -58,7 +60,8 @@ def user_location() -> Location | None:
 
 
 def module_path(scope: Scope | None) -> str:
-    """Dotted path of the running module as `named_modules` of the outermost one would give it, after its class name.
+    """Dotted path of the running module as `named_modules` of the outermost one would give it,
+    after its class name.
 
     `Net.encoder.0`. A module that its parent does not register is shown by its class in brackets.
     """

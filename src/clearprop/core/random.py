@@ -1,7 +1,9 @@
-"""Random numbers with PyTorch's streams: the same seed gives the same `rand`, `randn`, `randint`, `randperm` and weights.
+"""Random numbers with PyTorch's streams: the same seed gives the same `rand`, `randn`, `randint`,
+`randperm` and weights.
 
-The source is MT19937 with legacy seeding; every distribution draws 32-bit words from it in PyTorch's order. Dropout masks of
-PyTorch come from another library's stream and cannot be reproduced; clearprop draws them from this one.
+The source is MT19937 with legacy seeding; every distribution draws 32-bit words from it in
+PyTorch's order. Dropout masks of PyTorch come from another library's stream and cannot be
+reproduced; clearprop draws them from this one.
 """
 
 from __future__ import annotations
@@ -64,11 +66,14 @@ class Generator:
         return np.frombuffer(key + head, np.uint8).copy()
 
     def set_state(self, state: Any) -> Generator:
-        """Continue where `get_state` was called. Raises ValueError for anything else than such a state."""
+        """Continue where `get_state` was called. Raises ValueError for anything else than such a
+        state.
+        """
         raw = np.asarray(getattr(state, "value", state))
         if raw.dtype != np.uint8 or raw.ndim != 1 or raw.size <= 2496:
             raise ValueError(
-                f"set_state: a uint8 vector from get_state() wanted, got {raw.dtype}{list(raw.shape)}"
+                "set_state: a uint8 vector from get_state() wanted, got"
+                f" {raw.dtype}{list(raw.shape)}"
             )
         data = raw.tobytes()
         try:
@@ -76,7 +81,9 @@ class Generator:
             seed, pos, spare = int(record["seed"]), int(record["pos"]), record["spare"]
             number = None if spare is None else float.fromhex(spare)
         except (ValueError, KeyError, TypeError) as error:
-            raise ValueError(f"set_state: this is not a state that get_state() made: {error}") from None
+            raise ValueError(
+                f"set_state: this is not a state that get_state() made: {error}"
+            ) from None
         if not 0 <= pos <= 624:
             raise ValueError(f"set_state: position {pos} is outside 0..624")
         with self._lock:
@@ -104,7 +111,9 @@ class Generator:
     def _unit53(self, n: int) -> np.ndarray:
         return (self._wide(n) & np.uint64((1 << 53) - 1)).astype(np.float64) / (1 << 53)
 
-    def uniform(self, shape: Sequence[int], dtype: Any = np.float32, low: float = 0.0, high: float = 1.0) -> np.ndarray:
+    def uniform(
+        self, shape: Sequence[int], dtype: Any = np.float32, low: float = 0.0, high: float = 1.0
+    ) -> np.ndarray:
         """Uniform numbers in [low, high): 24 bits each for float32, 53 for float64."""
         n, d = int(np.prod(shape, dtype=np.int64)), np.dtype(dtype)
         if d == np.float64:
@@ -119,7 +128,9 @@ class Generator:
                 u = u * (high - low) + low
         return u.astype(d).reshape(tuple(shape))
 
-    def normal(self, shape: Sequence[int], dtype: Any = np.float32, mean: float = 0.0, std: float = 1.0) -> np.ndarray:
+    def normal(
+        self, shape: Sequence[int], dtype: Any = np.float32, mean: float = 0.0, std: float = 1.0
+    ) -> np.ndarray:
         """Normal numbers by Box-Muller: in blocks of 16 from 16 numbers on, in pairs below."""
         n, d = int(np.prod(shape, dtype=np.int64)), np.dtype(dtype)
         with self._lock:
@@ -151,7 +162,10 @@ class Generator:
         """Integers in [low, high): word % range; two words each from a range of 2^28 on."""
         low, high = int(low), int(high)
         if high <= low:
-            raise RuntimeError(f"randint: random_ expects 'from' to be less than 'to', but got from={low} >= to={high}")
+            raise RuntimeError(
+                f"randint: random_ expects 'from' to be less than 'to', but got from={low} >="
+                f" to={high}"
+            )
         n, span = int(np.prod(shape, dtype=np.int64)), high - low
         drawn = self._wide(n) if span >= 1 << 28 else self.words(n).astype(np.uint64)
         return ((drawn % np.uint64(span)).astype(np.int64) + low).reshape(tuple(shape))
@@ -172,34 +186,53 @@ class Generator:
         """True with probability p (a number or an array), elementwise."""
         chance = np.asarray(p, np.float64)
         if chance.size and not ((chance >= 0) & (chance <= 1)).all():
-            raise RuntimeError("bernoulli: Expected p_in >= 0 && p_in <= 1 to be true, but got a p outside [0, 1]")
+            raise RuntimeError(
+                "bernoulli: Expected p_in >= 0 && p_in <= 1 to be true, but got a p outside [0, 1]"
+            )
         return self.uniform(shape, np.float32) < np.broadcast_to(chance, tuple(shape))
 
-    def exponential(self, shape: Sequence[int], dtype: Any = np.float32, lambd: float = 1.0) -> np.ndarray:
+    def exponential(
+        self, shape: Sequence[int], dtype: Any = np.float32, lambd: float = 1.0
+    ) -> np.ndarray:
         """Exponentially distributed numbers of rate lambd."""
         if lambd <= 0:
             raise RuntimeError(f"exponential_ expects lambda > 0.0, but found lambda={lambd}")
         n = int(np.prod(shape, dtype=np.int64))
         return (-np.log1p(-self._unit53(n)) / lambd).astype(dtype).reshape(tuple(shape))
 
-    def multinomial(self, probs: np.ndarray, num_samples: int, replacement: bool = False) -> np.ndarray:
-        """Indices drawn with unnormalised probabilities from each row (inverse cumulative sum, or exponential races without
-        replacement). The draws are right in distribution; they are not PyTorch's stream."""
+    def multinomial(
+        self, probs: np.ndarray, num_samples: int, replacement: bool = False
+    ) -> np.ndarray:
+        """Indices drawn with unnormalised probabilities from each row (inverse cumulative sum, or
+        exponential races without replacement). The draws are right in distribution; they are not
+        PyTorch's stream.
+        """
         p = np.atleast_2d(np.asarray(probs, np.float64))
         if not np.isfinite(p).all() or (p < 0).any():
-            raise RuntimeError("multinomial: probability tensor contains either `inf`, `nan` or element < 0")
+            raise RuntimeError(
+                "multinomial: probability tensor contains either `inf`, `nan` or element < 0"
+            )
         if (p.sum(1) <= 0).any():
-            raise RuntimeError("multinomial: invalid multinomial distribution (sum of probabilities <= 0)")
+            raise RuntimeError(
+                "multinomial: invalid multinomial distribution (sum of probabilities <= 0)"
+            )
         if not replacement and num_samples > p.shape[1]:
-            raise RuntimeError("multinomial: cannot sample n_sample > prob_dist.size(-1) samples without replacement")
+            raise RuntimeError(
+                "multinomial: cannot sample n_sample > prob_dist.size(-1) samples without"
+                " replacement"
+            )
         if replacement:
             steps = np.cumsum(p, 1) / p.sum(1, keepdims=True)
             u = self.uniform((p.shape[0], num_samples), np.float64)
-            out = np.stack([np.searchsorted(row, x, side="right") for row, x in zip(steps, u, strict=True)])
+            out = np.stack(
+                [np.searchsorted(row, x, side="right") for row, x in zip(steps, u, strict=True)]
+            )
         else:
             race = self.exponential(p.shape, np.float64)
             with np.errstate(divide="ignore"):
-                out = np.argsort(np.where(p > 0, race / p, np.inf), 1, kind="stable")[:, :num_samples]
+                out = np.argsort(np.where(p > 0, race / p, np.inf), 1, kind="stable")[
+                    :, :num_samples
+                ]
         return out.reshape(np.shape(probs)[:-1] + (num_samples,)).astype(np.int64)
 
 

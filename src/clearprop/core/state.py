@@ -1,8 +1,10 @@
-"""What "running a primitive" means now, per thread: interpreter, recording, the module that is running.
+"""What "running a primitive" means now, per thread: interpreter, recording, the module that is
+running.
 
-`Context.run(kernel, *arrays)` calls a NumPy kernel with NumPy's floating-point warnings off (inf and nan are values here;
-`detect_anomaly` and the doctor report them with their origin). It is a `contextvars.Context` in which the error state was set once,
-which costs 10 ns a call instead of a microsecond for `np.errstate`, and leaves the user's own error state alone.
+`Context.run(kernel, *arrays)` calls a NumPy kernel with NumPy's floating-point warnings off (inf
+and nan are values here; `detect_anomaly` and the doctor report them with their origin). It is a
+`contextvars.Context` in which the error state was set once, which costs 10 ns a call instead of a
+microsecond for `np.errstate`, and leaves the user's own error state alone.
 """
 
 from __future__ import annotations
@@ -22,7 +24,9 @@ class Interpreter(Protocol):
 
 
 class Scope:
-    """One call of a module: which module, called from which scope. The dotted path is worked out when asked for."""
+    """One call of a module: which module, called from which scope. The dotted path is worked out
+    when asked for.
+    """
 
     __slots__ = ("module", "parent")
 

@@ -1,7 +1,8 @@
 """The Tensor: a value (NumPy array, or graph variable while tracing) and the node that made it.
 
-`requires_grad` is `node is not None`. A tensor and its views share one version cell, so that a backward rule that kept a value can
-tell whether it was overwritten. The operators and methods are attached by `ops.methods` and `autograd` from tables.
+`requires_grad` is `node is not None`. A tensor and its views share one version cell, so that a
+backward rule that kept a value can tell whether it was overwritten. The operators and methods are
+attached by `ops.methods` and `autograd` from tables.
 """
 
 from __future__ import annotations
@@ -29,7 +30,9 @@ TRACED = (
 
 
 class ViewOf:
-    """How a view came from its base: the view ops in order, and the version at which the view's node was right."""
+    """How a view came from its base: the view ops in order, and the version at which the view's
+    node was right.
+    """
 
     __slots__ = ("base", "seen", "steps")
 
@@ -158,7 +161,8 @@ class Tensor:
             return self
         if requires_grad and self.value.dtype.kind != "f":
             raise AutogradError(
-                f"requires_grad_: only Tensors of floating point dtype can require gradients, got {self.aval}"
+                "requires_grad_: only Tensors of floating point dtype can require gradients, got"
+                f" {self.aval}"
             )
         if requires_grad and self.node is None:
             self.node = Leaf(self)
@@ -200,18 +204,19 @@ class Tensor:
 
     @property
     def data(self) -> Tensor:
-        """The same memory without history and with a version counter of its own: what is done to it, autograd does not see."""
+        """The same memory without history and with a version counter of its own: what is done to
+        it, autograd does not see.
+        """
         return wrap(self.value, None)
 
     @data.setter
     def data(self, new: Tensor) -> None:
         if not isinstance(new, Tensor):
-            raise TypeError(
-                f"data: Variable data has to be a tensor, but got {type(new).__name__}"
-            )
+            raise TypeError(f"data: Variable data has to be a tensor, but got {type(new).__name__}")
         if self.node is not None and new.value.dtype.kind != "f":
             raise AutogradError(
-                f"data: data set to a tensor that requires gradients must be floating point, got {new.aval}"
+                "data: data set to a tensor that requires gradients must be floating point, got"
+                f" {new.aval}"
             )
         self.value = new.value
         bump(self)
@@ -239,7 +244,8 @@ class Tensor:
         a = self.array("item()")
         if a.size != 1:
             raise AutogradError(
-                f"item: a Tensor with {a.size} elements cannot be converted to Scalar, it is {self.aval}"
+                f"item: a Tensor with {a.size} elements cannot be converted to Scalar, it is"
+                f" {self.aval}"
             )
         return a.item()
 
@@ -250,8 +256,9 @@ class Tensor:
         a = self.array("bool()")
         if a.size != 1:
             raise AutogradError(
-                f"bool: Boolean value of Tensor with {'no values' if a.size == 0 else 'more than one value'} "
-                f"is ambiguous, it is {self.aval}; use .any() or .all()"
+                "bool: Boolean value of Tensor with"
+                f" {'no values' if a.size == 0 else 'more than one value'} is ambiguous, it is"
+                f" {self.aval}; use .any() or .all()"
             )
         return bool(a.item())
 
@@ -263,9 +270,7 @@ class Tensor:
 
     def __index__(self) -> int:
         if self.value.dtype.kind not in "iub":
-            raise TypeError(
-                "only integer tensors of a single element can be converted to an index"
-            )
+            raise TypeError("only integer tensors of a single element can be converted to an index")
         return int(self.item())
 
     def __len__(self) -> int:
@@ -281,9 +286,7 @@ class Tensor:
 
     def __dlpack__(self, **kwargs: Any) -> Any:
         if self.node is not None:
-            raise BufferError(
-                "Can't export tensors that require gradient, use tensor.detach()"
-            )
+            raise BufferError("Can't export tensors that require gradient, use tensor.detach()")
         return self.array("__dlpack__()").__dlpack__(**kwargs)
 
     def __dlpack_device__(self) -> tuple[int, int]:
@@ -293,8 +296,9 @@ class Tensor:
     def __deepcopy__(self, memo: dict[int, Any]) -> Tensor:
         if not self.is_leaf:
             raise AutogradError(
-                "deepcopy: Only Tensors created explicitly by the user (graph leaves) support the deepcopy protocol "
-                f"at the moment; this one was made by {self.node.describe()}. Use x.detach().clone()"
+                "deepcopy: Only Tensors created explicitly by the user (graph leaves) support the"
+                f" deepcopy protocol at the moment; this one was made by {self.node.describe()}."
+                " Use x.detach().clone()"
             )
         out = object.__new__(type(self))
         memo[id(self)] = out
@@ -330,7 +334,9 @@ class Tensor:
 
 
 class Parameter(Tensor):
-    """A tensor that a Module trains: a leaf with requires_grad=True, registered when assigned to a module."""
+    """A tensor that a Module trains: a leaf with requires_grad=True, registered when assigned to a
+    module.
+    """
 
     __slots__ = ()
 
@@ -362,7 +368,9 @@ def wrap(value: Any, node: Any) -> Tensor:
 
 
 def version_cell(x: Tensor) -> list[int]:
-    """The counter that `x` shares with its views; made at first need, and shown to the node that keeps x as its output."""
+    """The counter that `x` shares with its views; made at first need, and shown to the node that
+    keeps x as its output.
+    """
     cell = x.cell
     if cell is None:
         cell = x.cell = [0]

@@ -26,7 +26,11 @@ class _Numbered(Module):
 
     def __getitem__(self, i: Any) -> Any:
         if isinstance(i, slice):
-            return type(self)(*list(self)[i]) if isinstance(self, Sequential) else type(self)(list(self)[i])
+            return (
+                type(self)(*list(self)[i])
+                if isinstance(self, Sequential)
+                else type(self)(list(self)[i])
+            )
         return list(self._modules.values())[int(self._position(i))]
 
     def __setitem__(self, i: int, module: Module) -> None:
@@ -71,7 +75,11 @@ class Sequential(_Numbered):
 
     def __init__(self, *modules: Any) -> None:
         super().__init__()
-        named = modules[0].items() if len(modules) == 1 and isinstance(modules[0], Mapping) else ((str(i), m) for i, m in enumerate(modules))
+        named = (
+            modules[0].items()
+            if len(modules) == 1 and isinstance(modules[0], Mapping)
+            else ((str(i), m) for i, m in enumerate(modules))
+        )
         for name, m in named:
             self.add_module(name, m)
 
@@ -137,7 +145,9 @@ class ParameterList(Module):
             self.append(v)
 
     def append(self, value: Any) -> ParameterList:
-        self.register_parameter(str(len(self)), value if isinstance(value, Parameter) else Parameter(value))
+        self.register_parameter(
+            str(len(self)), value if isinstance(value, Parameter) else Parameter(value)
+        )
         return self
 
     def __getitem__(self, i: int) -> Any:

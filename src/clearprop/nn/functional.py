@@ -1,9 +1,10 @@
-"""Layers and losses as functions. Everything is written in ops, so it is differentiated, traced and drawn like user code."""
+"""Layers and losses as functions. Everything is written in ops, so it is differentiated, traced and
+drawn like user code.
+"""
 
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import numpy as np
 
@@ -23,19 +24,26 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """y = x W^T + b;  x: (..., in), W: (out, in), b: (out), y: (..., out)."""
     if x.shape[-1:] != weight.shape[-1:]:
         got = "x".join(map(str, x.shape))
-        shown = f"{weight.shape[-1]}x{weight.shape[0]}" if weight.ndim == 2 else str(list(weight.shape))
+        shown = (
+            f"{weight.shape[-1]}x{weight.shape[0]}" if weight.ndim == 2 else str(list(weight.shape))
+        )
         raise ShapeError(
-            f"linear: mat1 and mat2 shapes cannot be multiplied ({got} and {shown}): the layer has in_features={weight.shape[-1]}, "
-            f"got {x.shape[-1] if x.ndim else 'a 0-d tensor'}; x is {x.aval}, weight is {weight.aval}{here()}"
+            f"linear: mat1 and mat2 shapes cannot be multiplied ({got} and {shown}): the layer has"
+            f" in_features={weight.shape[-1]}, got {x.shape[-1] if x.ndim else 'a 0-d tensor'}; x"
+            f" is {x.aval}, weight is {weight.aval}{here()}"
         )
     y = ops.matmul(x, permute(weight, (1, 0)))
     return y if bias is None else y + expand_to(bias, y.shape)
 
 
 def dropout(x: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> Tensor:
-    """Each element is 0 with probability p, else x / (1 - p); the identity when not training. The mask is drawn from the default generator."""
+    """Each element is 0 with probability p, else x / (1 - p); the identity when not training. The
+    mask is drawn from the default generator.
+    """
     if not 0 <= p <= 1:
-        raise ValueError(f"dropout: dropout probability has to be between 0 and 1, but got {p}{here()}")
+        raise ValueError(
+            f"dropout: dropout probability has to be between 0 and 1, but got {p}{here()}"
+        )
     if not training or p == 0:
         return x
     if p == 1:
@@ -65,15 +73,21 @@ def softplus(x: Tensor, beta: float = 1.0, threshold: float = 20.0) -> Tensor:
     """log(1 + e^(beta x)) / beta; the identity where beta x > threshold."""
     bx = x * beta
     large = bx > threshold
-    return where(large, x, ops.log1p(ops.exp(where(large, constant(0, x.value.dtype, x.shape), bx))) / beta)
+    return where(
+        large, x, ops.log1p(ops.exp(where(large, constant(0, x.value.dtype, x.shape), bx))) / beta
+    )
 
 
 def gelu(x: Tensor, approximate: str = "none") -> Tensor:
-    """x Phi(x) with the normal distribution function (erf), or its tanh approximation (Hendrycks & Gimpel 2016)."""
+    """x Phi(x) with the normal distribution function (erf), or its tanh approximation (Hendrycks &
+    Gimpel 2016).
+    """
     if approximate == "tanh":
         return 0.5 * x * (1 + tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x * x * x)))
     if approximate != "none":
-        raise DtypeError(f"gelu: approximate argument must be either none or tanh, got {approximate!r}{here()}")
+        raise DtypeError(
+            f"gelu: approximate argument must be either none or tanh, got {approximate!r}{here()}"
+        )
     return 0.5 * x * (1 + ops.erf(x * math.sqrt(0.5)))
 
 
@@ -116,7 +130,10 @@ def _reduce(loss: Tensor, reduction: str) -> Tensor:
         return ops.sum(loss)
     if reduction == "none":
         return loss
-    raise ValueError(f"loss: {reduction!r} is not a valid value for reduction; use 'none', 'mean' or 'sum'{here()}")
+    raise ValueError(
+        f"loss: {reduction!r} is not a valid value for reduction; use 'none', 'mean' or"
+        f" 'sum'{here()}"
+    )
 
 
 def _same_shape(op: str, x: Tensor, y: Tensor) -> None:
@@ -124,8 +141,9 @@ def _same_shape(op: str, x: Tensor, y: Tensor) -> None:
         return
     if x.numel() == y.numel():
         raise ShapeError(
-            f"{op}: input {x.aval} and target {y.aval} have as many elements in different shapes; broadcasting them would compare every "
-            f"output with every target and pull all outputs to the mean. Make them equal: output.squeeze(-1), or target.unsqueeze(-1){here()}"
+            f"{op}: input {x.aval} and target {y.aval} have as many elements in different shapes;"
+            " broadcasting them would compare every output with every target and pull all outputs"
+            f" to the mean. Make them equal: output.squeeze(-1), or target.unsqueeze(-1){here()}"
         )
     ops.broadcast_tensors(x.detach(), y.detach())
 
@@ -134,7 +152,9 @@ def mse_loss(input: Tensor, target: Tensor, reduction: str = "mean") -> Tensor:
     """Mean of (input - target)^2 over all elements."""
     _same_shape("mse_loss", input, target)
     if input.dtype.category != 2:
-        raise NotImplementedError(f'mse_loss: "mse_cpu" not implemented for {input.aval}; use .float(){here()}')
+        raise NotImplementedError(
+            f'mse_loss: "mse_cpu" not implemented for {input.aval}; use .float(){here()}'
+        )
     d = input - target
     return _reduce(d * d, reduction)
 
@@ -145,7 +165,9 @@ def l1_loss(input: Tensor, target: Tensor, reduction: str = "mean") -> Tensor:
     return _reduce(ops.abs(input - target), reduction)
 
 
-def smooth_l1_loss(input: Tensor, target: Tensor, reduction: str = "mean", beta: float = 1.0) -> Tensor:
+def smooth_l1_loss(
+    input: Tensor, target: Tensor, reduction: str = "mean", beta: float = 1.0
+) -> Tensor:
     """d^2 / (2 beta) where |d| < beta, else |d| - beta/2."""
     _same_shape("smooth_l1_loss", input, target)
     if beta < 0:
@@ -156,7 +178,9 @@ def smooth_l1_loss(input: Tensor, target: Tensor, reduction: str = "mean", beta:
     return _reduce(where(d < beta, 0.5 * d * d / beta, d - 0.5 * beta), reduction)
 
 
-def huber_loss(input: Tensor, target: Tensor, reduction: str = "mean", delta: float = 1.0) -> Tensor:
+def huber_loss(
+    input: Tensor, target: Tensor, reduction: str = "mean", delta: float = 1.0
+) -> Tensor:
     """d^2 / 2 where |d| <= delta, else delta (|d| - delta/2)."""
     _same_shape("huber_loss", input, target)
     if delta <= 0:
@@ -177,26 +201,48 @@ def _check_targets(op: str, x: Tensor, target: Tensor, ignore_index: int) -> Non
     wanted = (x.shape[0], *x.shape[2:]) if x.ndim > 1 else ()
     if target.shape != wanted:
         raise ValueError(
-            f"{op}: Expected input batch_size ({x.shape[0] if x.ndim > 1 else 1}) to match target batch_size "
-            f"({target.shape[0] if target.ndim else 1}): input is {x.aval}, so class indices of shape {list(wanted)} are wanted, got {target.aval}{here()}"
+            f"{op}: Expected input batch_size ({x.shape[0] if x.ndim > 1 else 1}) to match target"
+            f" batch_size ({target.shape[0] if target.ndim else 1}): input is {x.aval}, so class"
+            f" indices of shape {list(wanted)} are wanted, got {target.aval}{here()}"
         )
     if target.dtype.name not in ("int64", "uint8"):
-        raise DtypeError(f'{op}: expected scalar type Long but found {target.dtype.name}: "nll_loss" wants int64 class indices, use target.long(){here()}')
+        raise DtypeError(
+            f'{op}: expected scalar type Long but found {target.dtype.name}: "nll_loss" wants int64'
+            f" class indices, use target.long(){here()}"
+        )
     value = target.value
     if value.__class__ is np.ndarray and value.size:
         classes = x.shape[1] if x.ndim > 1 else x.shape[0]
         bad = value[((value < 0) | (value >= classes)) & (value != ignore_index)]
         if bad.size:
-            raise IndexError(f"{op}: Target {int(bad.flat[0])} is out of bounds. There are {classes} classes: 0 to {classes - 1}{here()}")
+            raise IndexError(
+                f"{op}: Target {int(bad.flat[0])} is out of bounds. There are {classes} classes: 0"
+                f" to {classes - 1}{here()}"
+            )
 
 
-def nll_loss(input: Tensor, target: Tensor, weight: Tensor | None = None, ignore_index: int = -100, reduction: str = "mean") -> Tensor:
-    """-w[y] input[y] over rows of log-probabilities; 'mean' divides by the sum of w[y] over targets that are not ignored."""
+def nll_loss(
+    input: Tensor,
+    target: Tensor,
+    weight: Tensor | None = None,
+    ignore_index: int = -100,
+    reduction: str = "mean",
+) -> Tensor:
+    """-w[y] input[y] over rows of log-probabilities; 'mean' divides by the sum of w[y] over targets
+    that are not ignored.
+    """
     _check_targets("nll_loss", input, target, ignore_index)
     return _class_loss(_classes_last(input), target, weight, ignore_index, reduction, 0.0)
 
 
-def _class_loss(logp: Tensor, target: Tensor, weight: Tensor | None, ignore_index: int, reduction: str, smoothing: float) -> Tensor:
+def _class_loss(
+    logp: Tensor,
+    target: Tensor,
+    weight: Tensor | None,
+    ignore_index: int,
+    reduction: str,
+    smoothing: float,
+) -> Tensor:
     """Rows of log-probabilities against class indices."""
     flat = reshape_to(target, (target.numel(),)).long()  # type: ignore[attr-defined]
     d, rows = logp.value.dtype, (flat.shape[0],)
@@ -223,10 +269,17 @@ def _class_loss(logp: Tensor, target: Tensor, weight: Tensor | None, ignore_inde
 
 
 def cross_entropy(
-    input: Tensor, target: Tensor, weight: Tensor | None = None, ignore_index: int = -100, reduction: str = "mean", label_smoothing: float = 0.0
+    input: Tensor,
+    target: Tensor,
+    weight: Tensor | None = None,
+    ignore_index: int = -100,
+    reduction: str = "mean",
+    label_smoothing: float = 0.0,
 ) -> Tensor:
-    """-log softmax(input)[target], mean over targets. input: logits (N, C) or (N, C, d1, ...); target: int64 class indices, or
-    probabilities of input's shape (then 'mean' divides by N). Do not put a softmax before it."""
+    """-log softmax(input)[target], mean over targets. input: logits (N, C) or (N, C, d1, ...);
+    target: int64 class indices, or probabilities of input's shape (then 'mean' divides by N). Do
+    not put a softmax before it.
+    """
     if target.dtype.category == 2:
         return _soft_cross_entropy(input, target, weight, reduction, label_smoothing)
     _check_targets("cross_entropy", input, target, ignore_index)
@@ -234,27 +287,46 @@ def cross_entropy(
     return _class_loss(logp, target, weight, ignore_index, reduction, label_smoothing)
 
 
-def _soft_cross_entropy(x: Tensor, p: Tensor, weight: Tensor | None, reduction: str, smoothing: float) -> Tensor:
+def _soft_cross_entropy(
+    x: Tensor, p: Tensor, weight: Tensor | None, reduction: str, smoothing: float
+) -> Tensor:
     if x.shape != p.shape:
-        raise ShapeError(f"cross_entropy: probabilities {p.aval} as targets need the shape of the input {x.aval}; class indices need int64{here()}")
+        raise ShapeError(
+            f"cross_entropy: probabilities {p.aval} as targets need the shape of the input"
+            f" {x.aval}; class indices need int64{here()}"
+        )
     dim = 1 if x.ndim > 1 else 0
     if smoothing:
         p = (1 - smoothing) * p + smoothing / x.shape[dim]
     terms = -log_softmax(x, dim=dim) * p
     if weight is not None:
-        terms = terms * expand_to(reshape_to(weight, (1,) * dim + (x.shape[dim],) + (1,) * (x.ndim - dim - 1)), x.shape)
+        terms = terms * expand_to(
+            reshape_to(weight, (1,) * dim + (x.shape[dim],) + (1,) * (x.ndim - dim - 1)), x.shape
+        )
     loss = ops.sum(terms, dim)
     return ops.sum(loss) / max(1, loss.numel()) if reduction == "mean" else _reduce(loss, reduction)
 
 
-def binary_cross_entropy(input: Tensor, target: Tensor, weight: Tensor | None = None, reduction: str = "mean") -> Tensor:
-    """-(y log p + (1-y) log(1-p)) of probabilities, logarithms limited to -100. Logits want binary_cross_entropy_with_logits."""
+def binary_cross_entropy(
+    input: Tensor, target: Tensor, weight: Tensor | None = None, reduction: str = "mean"
+) -> Tensor:
+    """-(y log p + (1-y) log(1-p)) of probabilities, logarithms limited to -100. Logits want
+    binary_cross_entropy_with_logits.
+    """
     if input.shape != target.shape:
-        raise ValueError(f"binary_cross_entropy: Using a target size ({list(target.shape)}) that is different to the input size ({list(input.shape)}) is deprecated. Please ensure they have the same size.{here()}")
+        raise ValueError(
+            f"binary_cross_entropy: Using a target size ({list(target.shape)}) that is different to"
+            f" the input size ({list(input.shape)}) is deprecated. Please ensure they have the same"
+            f" size.{here()}"
+        )
     value = input.value
     if value.__class__ is np.ndarray and value.size and not ((value >= 0) & (value <= 1)).all():
-        raise DtypeError(f"binary_cross_entropy: all elements of input should be between 0 and 1; these look like logits: use binary_cross_entropy_with_logits{here()}")
-    # d/dp = (p - y) / max(p (1-p), 1e-12): the value's logarithms are limited, the derivative's denominator as well
+        raise DtypeError(
+            "binary_cross_entropy: all elements of input should be between 0 and 1; these look"
+            f" like logits: use binary_cross_entropy_with_logits{here()}"
+        )
+    # d/dp = (p - y) / max(p (1-p), 1e-12): the value's logarithms are limited, the derivative's
+    # denominator as well
     loss = _bce_value(input, target)
     return _reduce(loss if weight is None else loss * weight, reduction)
 
@@ -275,19 +347,32 @@ def _with_slope(p: Tensor, slope: Tensor) -> Tensor:
 
 
 def binary_cross_entropy_with_logits(
-    input: Tensor, target: Tensor, weight: Tensor | None = None, reduction: str = "mean", pos_weight: Tensor | None = None
+    input: Tensor,
+    target: Tensor,
+    weight: Tensor | None = None,
+    reduction: str = "mean",
+    pos_weight: Tensor | None = None,
 ) -> Tensor:
-    """(1-y) x + (1 + (w-1) y) log(1 + e^-x), stable at any x; w = pos_weight multiplies the positive term."""
+    """(1-y) x + (1 + (w-1) y) log(1 + e^-x), stable at any x; w = pos_weight multiplies the
+    positive term.
+    """
     if input.shape != target.shape:
-        raise ValueError(f"binary_cross_entropy_with_logits: Target size ({list(target.shape)}) must be the same as input size ({list(input.shape)}){here()}")
+        raise ValueError(
+            f"binary_cross_entropy_with_logits: Target size ({list(target.shape)}) must be the same"
+            f" as input size ({list(input.shape)}){here()}"
+        )
     tail = -logsigmoid(input)
     factor = tail if pos_weight is None else tail * (1 + (pos_weight - 1) * target)
     loss = (1 - target) * input + factor
     return _reduce(loss if weight is None else loss * weight, reduction)
 
 
-def kl_div(input: Tensor, target: Tensor, reduction: str = "mean", log_target: bool = False) -> Tensor:
-    """p (log p - input) with input = log q; 'batchmean' divides by N, 'mean' by the number of elements."""
+def kl_div(
+    input: Tensor, target: Tensor, reduction: str = "mean", log_target: bool = False
+) -> Tensor:
+    """p (log p - input) with input = log q; 'batchmean' divides by N, 'mean' by the number of
+    elements.
+    """
     if log_target:
         loss = ops.exp(target) * (target - input)
     else:

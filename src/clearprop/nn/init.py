@@ -18,35 +18,49 @@ _GAINS |= {f"conv{n}d": 1.0 for n in (1, 2, 3)} | {f"conv_transpose{n}d": 1.0 fo
 
 
 def calculate_gain(nonlinearity: str, param: float | None = None) -> float:
-    """The factor that keeps the variance through an activation: relu sqrt(2), tanh 5/3, leaky_relu sqrt(2 / (1 + slope^2))."""
+    """The factor that keeps the variance through an activation: relu sqrt(2), tanh 5/3, leaky_relu
+    sqrt(2 / (1 + slope^2)).
+    """
     if nonlinearity == "leaky_relu":
         return math.sqrt(2 / (1 + (0.01 if param is None else param) ** 2))
     if nonlinearity not in _GAINS:
-        raise ValueError(f"calculate_gain: Unsupported nonlinearity {nonlinearity}{did_you_mean(nonlinearity, [*_GAINS, 'leaky_relu'])}")
+        raise ValueError(
+            "calculate_gain: Unsupported nonlinearity"
+            f" {nonlinearity}{did_you_mean(nonlinearity, [*_GAINS, 'leaky_relu'])}"
+        )
     return _GAINS[nonlinearity]
 
 
 def _fans(x: Tensor) -> tuple[int, int]:
     if x.ndim < 2:
-        raise ValueError(f"init: Fan in and fan out can not be computed for tensor with fewer than 2 dimensions, got {x.aval}")
+        raise ValueError(
+            "init: Fan in and fan out can not be computed for tensor with fewer than 2 dimensions,"
+            f" got {x.aval}"
+        )
     field = math.prod(x.shape[2:])
     return x.shape[1] * field, x.shape[0] * field
 
 
 def _correct_fan(x: Tensor, mode: str) -> int:
     if mode not in ("fan_in", "fan_out"):
-        raise ValueError(f"init: Mode {mode} not supported, please use one of ['fan_in', 'fan_out']")
+        raise ValueError(
+            f"init: Mode {mode} not supported, please use one of ['fan_in', 'fan_out']"
+        )
     return _fans(x)[mode == "fan_out"]
 
 
 @no_grad()
-def uniform_(x: Tensor, a: float = 0.0, b: float = 1.0, generator: Generator | None = None) -> Tensor:
+def uniform_(
+    x: Tensor, a: float = 0.0, b: float = 1.0, generator: Generator | None = None
+) -> Tensor:
     """Uniform numbers in [a, b)."""
     return x.uniform_(a, b, generator=generator)  # type: ignore[attr-defined,no-any-return]
 
 
 @no_grad()
-def normal_(x: Tensor, mean: float = 0.0, std: float = 1.0, generator: Generator | None = None) -> Tensor:
+def normal_(
+    x: Tensor, mean: float = 0.0, std: float = 1.0, generator: Generator | None = None
+) -> Tensor:
     """Normal numbers."""
     return x.normal_(mean, std, generator=generator)  # type: ignore[attr-defined,no-any-return]
 
@@ -86,19 +100,40 @@ def xavier_normal_(x: Tensor, gain: float = 1.0, generator: Generator | None = N
     return normal_(x, 0.0, gain * math.sqrt(2.0 / sum(_fans(x))), generator)
 
 
-def kaiming_uniform_(x: Tensor, a: float = 0, mode: str = "fan_in", nonlinearity: str = "leaky_relu", generator: Generator | None = None) -> Tensor:
+def kaiming_uniform_(
+    x: Tensor,
+    a: float = 0,
+    mode: str = "fan_in",
+    nonlinearity: str = "leaky_relu",
+    generator: Generator | None = None,
+) -> Tensor:
     """U(-b, b), b = gain sqrt(3 / fan) (He et al. 2015)."""
     bound = math.sqrt(3.0) * (calculate_gain(nonlinearity, a) / math.sqrt(_correct_fan(x, mode)))
     return uniform_(x, -bound, bound, generator)
 
 
-def kaiming_normal_(x: Tensor, a: float = 0, mode: str = "fan_in", nonlinearity: str = "leaky_relu", generator: Generator | None = None) -> Tensor:
+def kaiming_normal_(
+    x: Tensor,
+    a: float = 0,
+    mode: str = "fan_in",
+    nonlinearity: str = "leaky_relu",
+    generator: Generator | None = None,
+) -> Tensor:
     """N(0, s^2), s = gain / sqrt(fan) (He et al. 2015)."""
-    return normal_(x, 0.0, calculate_gain(nonlinearity, a) / math.sqrt(_correct_fan(x, mode)), generator)
+    return normal_(
+        x, 0.0, calculate_gain(nonlinearity, a) / math.sqrt(_correct_fan(x, mode)), generator
+    )
 
 
 @no_grad()
-def trunc_normal_(x: Tensor, mean: float = 0.0, std: float = 1.0, a: float = -2.0, b: float = 2.0, generator: Generator | None = None) -> Tensor:
+def trunc_normal_(
+    x: Tensor,
+    mean: float = 0.0,
+    std: float = 1.0,
+    a: float = -2.0,
+    b: float = 2.0,
+    generator: Generator | None = None,
+) -> Tensor:
     """Normal numbers that fall in [a, b] (absolute bounds), by the inverse distribution function."""
     low, high = (math.erf((v - mean) / (std * math.sqrt(2))) for v in (a, b))
     g = random_module.default_generator if generator is None else generator
@@ -117,4 +152,6 @@ def orthogonal_(x: Tensor, gain: float = 1, generator: Generator | None = None) 
     flat = g.normal((rows, cols), x.value.dtype)
     q, r = np.linalg.qr(flat.T if rows < cols else flat)
     q = q * np.sign(np.diag(r))
-    return x.copy_(wrap((gain * (q.T if rows < cols else q)).reshape(x.shape).astype(x.value.dtype), None))  # type: ignore[attr-defined,no-any-return]
+    return x.copy_(
+        wrap((gain * (q.T if rows < cols else q)).reshape(x.shape).astype(x.value.dtype), None)
+    )  # type: ignore[attr-defined,no-any-return]

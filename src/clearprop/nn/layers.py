@@ -13,14 +13,22 @@ from clearprop.nn.module import Module
 
 
 class Linear(Module):
-    """y = x W^T + b;  x: (..., in), W: (out, in), b: (out), y: (..., out). Initial W and b: U(-1/sqrt(in), 1/sqrt(in)).
+    """y = x W^T + b;  x: (..., in), W: (out, in), b: (out), y: (..., out). Initial W and b:
+    U(-1/sqrt(in), 1/sqrt(in)).
 
     >>> import clearprop as cp
     >>> cp.nn.Linear(3, 2)(cp.zeros(4, 3)).shape
     (4, 2)
     """
 
-    def __init__(self, in_features: int, out_features: int, bias: bool = True, device: Any = None, dtype: Any = None) -> None:
+    def __init__(
+        self,
+        in_features: int,
+        out_features: int,
+        bias: bool = True,
+        device: Any = None,
+        dtype: Any = None,
+    ) -> None:
         super().__init__()
         self.in_features, self.out_features = in_features, out_features
         self.weight = Parameter(ops.empty(out_features, in_features, dtype=dtype, device=device))
@@ -41,7 +49,10 @@ class Linear(Module):
         return F.linear(x, self.weight, self.bias)
 
     def extra_repr(self) -> str:
-        return f"in_features={self.in_features}, out_features={self.out_features}, bias={self.bias is not None}"
+        return (
+            f"in_features={self.in_features}, out_features={self.out_features},"
+            f" bias={self.bias is not None}"
+        )
 
 
 class Identity(Module):
@@ -83,7 +94,9 @@ class Unflatten(Module):
 
 
 class Dropout(Module):
-    """In training each element is 0 with probability p, else x / (1 - p); in evaluation the identity (Srivastava et al. 2014)."""
+    """In training each element is 0 with probability p, else x / (1 - p); in evaluation the
+    identity (Srivastava et al. 2014).
+    """
 
     def __init__(self, p: float = 0.5, inplace: bool = False) -> None:
         super().__init__()
@@ -122,7 +135,10 @@ def _with_options(name: str, function: Any, **defaults: Any) -> type[Module]:
         Module.__init__(self)
         unknown = set(kwargs) - set(defaults)
         if unknown or len(args) > len(defaults):
-            raise TypeError(f"{name}: unexpected option {', '.join(sorted(unknown)) or args[len(defaults)]!r}; it has {', '.join(defaults)}")
+            raise TypeError(
+                f"{name}: unexpected option {', '.join(sorted(unknown)) or args[len(defaults)]!r};"
+                f" it has {', '.join(defaults)}"
+            )
         values = defaults | dict(zip(defaults, args, strict=False)) | kwargs
         self.__dict__["_options"] = tuple(defaults)
         for key, value in values.items():

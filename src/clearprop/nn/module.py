@@ -1,4 +1,6 @@
-"""Module: parameters, buffers and modules by name, nested to any depth, with PyTorch's names, keys and messages."""
+"""Module: parameters, buffers and modules by name, nested to any depth, with PyTorch's names, keys
+and messages.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,10 @@ from clearprop.ops.broadcasting import cast, here
 
 M = TypeVar("M", bound="Module")
 
-BEFORE_INIT = "cannot assign {kind} before Module.__init__() call: call super().__init__() first in {cls}.__init__"
+BEFORE_INIT = (
+    "cannot assign {kind} before Module.__init__() call: call super().__init__() first in"
+    " {cls}.__init__"
+)
 
 
 class StateDictError(ClearpropError, RuntimeError):
@@ -51,13 +56,22 @@ class Module:
     _modules: dict[str, Module | None]
 
     def __init__(self) -> None:
-        for name in ("_parameters", "_buffers", "_modules", "_forward_hooks", "_pre_hooks", "_backward_hooks"):
+        for name in (
+            "_parameters",
+            "_buffers",
+            "_modules",
+            "_forward_hooks",
+            "_pre_hooks",
+            "_backward_hooks",
+        ):
             self.__dict__[name] = {}
         self.__dict__["_transient"] = set()
         self.__dict__["training"] = True
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
-        raise NotImplementedError(f'Module [{type(self).__name__}] is missing the required "forward" function')
+        raise NotImplementedError(
+            f'Module [{type(self).__name__}] is missing the required "forward" function'
+        )
 
     # ------------------------------------------------------------------ calling
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
@@ -82,7 +96,11 @@ class Module:
 
     def _watch_gradient(self, args: tuple[Any, ...], out: Any) -> None:
         """Run the full backward hooks when the gradients of output and inputs are known."""
-        outs = [y for y in (out if isinstance(out, tuple) else (out,)) if isinstance(y, Tensor) and y.requires_grad]
+        outs = [
+            y
+            for y in (out if isinstance(out, tuple) else (out,))
+            if isinstance(y, Tensor) and y.requires_grad
+        ]
         ins = [x for x in args if isinstance(x, Tensor)]
         got_out: dict[int, Tensor] = {}
         got_in: dict[int, Tensor] = {}
@@ -90,7 +108,11 @@ class Module:
 
         def finish() -> None:
             for hook in list(self._backward_hooks.values()):
-                hook(self, tuple(got_in.get(i) for i in range(len(ins))), tuple(got_out.get(i) for i in range(len(outs))))
+                hook(
+                    self,
+                    tuple(got_in.get(i) for i in range(len(ins))),
+                    tuple(got_out.get(i) for i in range(len(outs))),
+                )
 
         def on_out(i: int) -> Callable[[Tensor], None]:
             def note(g: Tensor) -> None:
@@ -114,11 +136,15 @@ class Module:
             ins[i].register_hook(on_in(i))
 
     def register_forward_hook(self, hook: Callable[..., Any]) -> RemovableHandle:
-        """Call `hook(module, args, output)` after forward; what it returns (if not None) replaces the output."""
+        """Call `hook(module, args, output)` after forward; what it returns (if not None) replaces
+        the output.
+        """
         return RemovableHandle(self._forward_hooks, hook)
 
     def register_forward_pre_hook(self, hook: Callable[..., Any]) -> RemovableHandle:
-        """Call `hook(module, args)` before forward; what it returns (if not None) replaces the arguments."""
+        """Call `hook(module, args)` before forward; what it returns (if not None) replaces the
+        arguments.
+        """
         return RemovableHandle(self._pre_hooks, hook)
 
     def register_full_backward_hook(self, hook: Callable[..., Any]) -> RemovableHandle:
@@ -128,7 +154,13 @@ class Module:
     # ------------------------------------------------------------------ attributes
     def __setattr__(self, name: str, value: Any) -> None:
         tables = self.__dict__
-        kind = "parameters" if isinstance(value, Parameter) else "module" if isinstance(value, Module) else ""
+        kind = (
+            "parameters"
+            if isinstance(value, Parameter)
+            else "module"
+            if isinstance(value, Module)
+            else ""
+        )
         if kind and "_modules" not in tables:
             raise AttributeError(BEFORE_INIT.format(kind=kind, cls=type(self).__name__))
         if isinstance(value, Parameter):
@@ -140,16 +172,23 @@ class Module:
         elif "_parameters" in tables and name in self._parameters:
             if value is not None:
                 raise TypeError(
-                    f"cannot assign '{type(value).__name__}' as parameter '{name}' (torch.nn.Parameter or None expected); wrap it: nn.Parameter(x)"
+                    f"cannot assign '{type(value).__name__}' as parameter '{name}'"
+                    " (torch.nn.Parameter or None expected); wrap it: nn.Parameter(x)"
                 )
             self._parameters[name] = None
         elif "_modules" in tables and name in self._modules:
             if value is not None:
-                raise TypeError(f"cannot assign '{type(value).__name__}' as child module '{name}' (torch.nn.Module or None expected)")
+                raise TypeError(
+                    f"cannot assign '{type(value).__name__}' as child module '{name}'"
+                    " (torch.nn.Module or None expected)"
+                )
             self._modules[name] = None
         elif "_buffers" in tables and name in self._buffers:
             if value is not None and not isinstance(value, Tensor):
-                raise TypeError(f"cannot assign '{type(value).__name__}' as buffer '{name}' (torch.Tensor or None expected)")
+                raise TypeError(
+                    f"cannot assign '{type(value).__name__}' as buffer '{name}' (torch.Tensor or"
+                    " None expected)"
+                )
             self._buffers[name] = value
         else:
             object.__setattr__(self, name, value)
@@ -163,8 +202,14 @@ class Module:
             found = self.__dict__.get(table, {})
             if name in found:
                 return found[name]
-        known = [*self.__dict__.get("_modules", {}), *self.__dict__.get("_parameters", {}), *dir(type(self))]
-        raise AttributeError(f"'{type(self).__name__}' object has no attribute '{name}'{did_you_mean(name, known)}")
+        known = [
+            *self.__dict__.get("_modules", {}),
+            *self.__dict__.get("_parameters", {}),
+            *dir(type(self)),
+        ]
+        raise AttributeError(
+            f"'{type(self).__name__}' object has no attribute '{name}'{did_you_mean(name, known)}"
+        )
 
     def __delattr__(self, name: str) -> None:
         for table in (self._parameters, self._buffers, self._modules):
@@ -179,11 +224,15 @@ class Module:
     def _check_name(self, name: str, what: str) -> None:
         if not isinstance(name, str) or not name or "." in name:
             raise KeyError(f'{what} name can\'t be empty or contain ".", got: {name!r}')
-        if hasattr(self, name) and not any(name in t for t in (self._parameters, self._buffers, self._modules)):
+        if hasattr(self, name) and not any(
+            name in t for t in (self._parameters, self._buffers, self._modules)
+        ):
             raise KeyError(f"attribute '{name}' already exists")
 
     def register_buffer(self, name: str, tensor: Tensor | None, persistent: bool = True) -> None:
-        """Add state that is saved but not trained (running means); `persistent=False` keeps it out of state_dict."""
+        """Add state that is saved but not trained (running means); `persistent=False` keeps it out
+        of state_dict.
+        """
         self._check_name(name, "buffer")
         self._buffers[name] = tensor
         (self._transient.discard if persistent else self._transient.add)(name)
@@ -203,7 +252,9 @@ class Module:
     register_module = add_module
 
     # ------------------------------------------------------------------ walking
-    def named_modules(self, memo: set[int] | None = None, prefix: str = "", remove_duplicate: bool = True) -> Iterator[tuple[str, Module]]:
+    def named_modules(
+        self, memo: set[int] | None = None, prefix: str = "", remove_duplicate: bool = True
+    ) -> Iterator[tuple[str, Module]]:
         """(dotted path, module) of this module and all below it, parents first, each object once."""
         seen: set[int] = set() if memo is None else memo
         stack: list[tuple[str, Module]] = [(prefix, self)]
@@ -213,7 +264,11 @@ class Module:
                 continue
             seen.add(id(module))
             yield path, module
-            children = [(f"{path}.{n}" if path else n, m) for n, m in module._modules.items() if m is not None]
+            children = [
+                (f"{path}.{n}" if path else n, m)
+                for n, m in module._modules.items()
+                if m is not None
+            ]
             stack.extend(reversed(children))
 
     def modules(self) -> Iterator[Module]:
@@ -232,16 +287,24 @@ class Module:
         """The direct children."""
         return (m for _, m in self.named_children())
 
-    def _named(self, table: str, prefix: str, recurse: bool, remove_duplicate: bool) -> Iterator[tuple[str, Any]]:
+    def _named(
+        self, table: str, prefix: str, recurse: bool, remove_duplicate: bool
+    ) -> Iterator[tuple[str, Any]]:
         seen = set()
-        for path, module in self.named_modules(prefix=prefix, remove_duplicate=remove_duplicate) if recurse else [(prefix, self)]:
+        for path, module in (
+            self.named_modules(prefix=prefix, remove_duplicate=remove_duplicate)
+            if recurse
+            else [(prefix, self)]
+        ):
             for name, x in getattr(module, table).items():
                 if x is None or (remove_duplicate and id(x) in seen):
                     continue
                 seen.add(id(x))
                 yield (f"{path}.{name}" if path else name), x
 
-    def named_parameters(self, prefix: str = "", recurse: bool = True, remove_duplicate: bool = True) -> Iterator[tuple[str, Parameter]]:
+    def named_parameters(
+        self, prefix: str = "", recurse: bool = True, remove_duplicate: bool = True
+    ) -> Iterator[tuple[str, Parameter]]:
         """(dotted name, parameter), each object once."""
         return self._named("_parameters", prefix, recurse, remove_duplicate)
 
@@ -249,7 +312,9 @@ class Module:
         """All parameters, each once."""
         return (p for _, p in self.named_parameters(recurse=recurse))
 
-    def named_buffers(self, prefix: str = "", recurse: bool = True, remove_duplicate: bool = True) -> Iterator[tuple[str, Tensor]]:
+    def named_buffers(
+        self, prefix: str = "", recurse: bool = True, remove_duplicate: bool = True
+    ) -> Iterator[tuple[str, Tensor]]:
         """(dotted name, buffer)."""
         return self._named("_buffers", prefix, recurse, remove_duplicate)
 
@@ -263,7 +328,10 @@ class Module:
         for name in target.split(".") if target else []:
             found = module._modules.get(name)
             if found is None:
-                raise AttributeError(f"{type(module).__name__} has no attribute `{name}`{did_you_mean(name, module._modules)}")
+                raise AttributeError(
+                    f"{type(module).__name__} has no attribute"
+                    f" `{name}`{did_you_mean(name, module._modules)}"
+                )
             module = found
         return module
 
@@ -307,14 +375,18 @@ class Module:
                 p.grad = p.grad.detach() * 0
 
     def to(self: M, *args: Any, dtype: Any = None, device: Any = None) -> M:
-        """Floating-point parameters and buffers in another dtype, in place; the device is always the CPU."""
+        """Floating-point parameters and buffers in another dtype, in place; the device is always
+        the CPU.
+        """
         for arg in args:
             if isinstance(arg, str) and arg.partition(":")[0] in ("cpu", "cuda", "mps"):
                 device = arg
             else:
                 dtype = arg.dtype if isinstance(arg, Tensor) else arg
         if device is not None and str(device) != "cpu":
-            raise ClearpropError(f"to: clearprop computes on the CPU, device={device!s} is not there")
+            raise ClearpropError(
+                f"to: clearprop computes on the CPU, device={device!s} is not there"
+            )
         return self if dtype is None else self._cast(as_dtype(dtype))
 
     def _cast(self: M, d: Any) -> M:
@@ -354,7 +426,9 @@ class Module:
         return out
 
     def load_state_dict(self, state_dict: Any, strict: bool = True) -> IncompatibleKeys:
-        """Copy values by name. Raises StateDictError (a RuntimeError) that lists every mismatch; nothing is copied then."""
+        """Copy values by name. Raises StateDictError (a RuntimeError) that lists every mismatch;
+        nothing is copied then.
+        """
         own = self.state_dict(keep_vars=True)
         missing = [k for k in own if k not in state_dict]
         unexpected = [k for k in state_dict if k not in own]
@@ -363,19 +437,31 @@ class Module:
             hints = [f'"{k}"{did_you_mean(k, missing)}' for k in unexpected]
             problems.append(f"Unexpected key(s) in state_dict: {', '.join(hints)}. ")
         if strict and missing:
-            problems.append(f"Missing key(s) in state_dict: {', '.join(repr(k).replace(chr(39), chr(34)) for k in missing)}. ")
+            problems.append(
+                "Missing key(s) in state_dict:"
+                f" {', '.join(repr(k).replace(chr(39), chr(34)) for k in missing)}. "
+            )
         fits = {}
         for k in own:
             if k in state_dict:
-                value = state_dict[k].detach().array() if isinstance(state_dict[k], Tensor) else np.asarray(state_dict[k])
+                value = (
+                    state_dict[k].detach().array()
+                    if isinstance(state_dict[k], Tensor)
+                    else np.asarray(state_dict[k])
+                )
                 if value.shape != own[k].shape:
                     problems.append(
-                        f"size mismatch for {k}: copying a param with shape torch.Size({list(value.shape)}) from checkpoint, the shape in "
-                        f"current model is torch.Size({list(own[k].shape)})."
+                        f"size mismatch for {k}: copying a param with shape"
+                        f" torch.Size({list(value.shape)}) from checkpoint, the shape in current"
+                        f" model is torch.Size({list(own[k].shape)})."
                     )
                 fits[k] = value
         if problems:
-            raise StateDictError(f"Error(s) in loading state_dict for {type(self).__name__}:\n\t" + "\n\t".join(problems) + here())
+            raise StateDictError(
+                f"Error(s) in loading state_dict for {type(self).__name__}:\n\t"
+                + "\n\t".join(problems)
+                + here()
+            )
         with no_grad():
             for k, value in fits.items():
                 own[k].copy_(value)
@@ -389,7 +475,11 @@ class Module:
     def __repr__(self) -> str:
         lines: dict[int, str] = {}
         for module in reversed(list(self.modules())):  # children before parents
-            inner = [f"({n}): " + lines.get(id(m), f"{type(m).__name__}()") for n, m in module._modules.items() if m is not None]
+            inner = [
+                f"({n}): " + lines.get(id(m), f"{type(m).__name__}()")
+                for n, m in module._modules.items()
+                if m is not None
+            ]
             extra = module.extra_repr()
             if not inner:
                 lines[id(module)] = f"{type(module).__name__}({extra})"

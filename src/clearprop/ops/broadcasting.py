@@ -1,7 +1,9 @@
-"""The front door: Python numbers, arrays, mixed types and shapes come in; strict primitives are called.
+"""The front door: Python numbers, arrays, mixed types and shapes come in; strict primitives are
+called.
 
-Equal shapes and dtypes take the direct path. Everything else becomes explicit `cast` and `expand`, so that no derivative rule
-ever meets a broadcast: the sum over broadcast axes is the rule of `expand`, written once.
+Equal shapes and dtypes take the direct path. Everything else becomes explicit `cast` and `expand`,
+so that no derivative rule ever meets a broadcast: the sum over broadcast axes is the rule of
+`expand`, written once.
 """
 
 from __future__ import annotations
@@ -41,7 +43,9 @@ TensorLike = Any  # a Tensor, a Python number, or a NumPy array or scalar
 
 
 def here() -> str:
-    """` (in Net.fc1, at train.py:31)`: the running module and the user's line, for the end of an error."""
+    """` (in Net.fc1, at train.py:31)`: the running module and the user's line, for the end of an
+    error.
+    """
     parts = []
     path = module_path(local.c.scope)
     if path:
@@ -97,8 +101,8 @@ def as_tensor_or_number(x: TensorLike, op: str) -> Tensor | Number:
         from_numpy_dtype(x.dtype)
         return wrap(x, None)
     raise TypeError(
-        f"{op}: argument must be a Tensor or a number, got {type(x).__name__}; make a tensor of it with clearprop.tensor(...)"
-        + here()
+        f"{op}: argument must be a Tensor or a number, got {type(x).__name__}; make a tensor of it"
+        " with clearprop.tensor(...)" + here()
     )
 
 
@@ -133,8 +137,9 @@ def broadcast_shapes(op: str, *shapes: tuple[int, ...]) -> tuple[int, ...]:
             if size != 1 and out[axis] != size:
                 if out[axis] != 1:
                     raise ShapeError(
-                        f"{op}: The size of tensor a ({out[axis]}) must match the size of tensor b ({size}) at non-singleton "
-                        f"dimension {axis}; the shapes are {' and '.join(str(list(s)) for s in shapes)}{here()}"
+                        f"{op}: The size of tensor a ({out[axis]}) must match the size of tensor b"
+                        f" ({size}) at non-singleton dimension {axis}; the shapes are"
+                        f" {' and '.join(str(list(s)) for s in shapes)}{here()}"
                     )
                 out[axis] = size
     return tuple(out)
@@ -152,8 +157,9 @@ def broadcast(op: str, *xs: Tensor) -> tuple[Tensor, ...]:
         ranks = {len(s) for s in shapes if s}
         if len(ranks) > 1:
             raise ShapeError(
-                f"{op}: STRICT forbids broadcasting between ranks: {', '.join(str(x.aval) for x in xs)}; "
-                f"add the axes yourself: x[None] or x.unsqueeze(0){here()}"
+                f"{op}: STRICT forbids broadcasting between ranks:"
+                f" {', '.join(str(x.aval) for x in xs)}; add the axes yourself: x[None] or"
+                f" x.unsqueeze(0){here()}"
             )
     return tuple(expand_to(x, shape) for x in xs)
 
@@ -184,16 +190,16 @@ def promote_types_of(xs: Sequence[Tensor]) -> dtype:
 
 
 def match(op: str, x: TensorLike, y: TensorLike, floating: bool = False) -> tuple[Tensor, Tensor]:
-    """x and y at their common shape and type; `floating` turns integer results into the default dtype."""
+    """x and y at their common shape and type; `floating` turns integer results into the default
+    dtype.
+    """
     a, b = as_tensor_or_number(x, op), as_tensor_or_number(y, op)
     if not isinstance(a, Tensor) and not isinstance(b, Tensor):
         a = tensor_of(a, op)
     d = result_type(op, a, b)
     if floating and d.category != FLOAT:
         d = get_default_dtype()
-    shape = broadcast_shapes(
-        op, *(t.value.shape for t in (a, b) if isinstance(t, Tensor))
-    )
+    shape = broadcast_shapes(op, *(t.value.shape for t in (a, b) if isinstance(t, Tensor)))
     if isinstance(a, Tensor) and isinstance(b, Tensor) and flags.strict:
         broadcast(op, a, b)
     left = expand_to(cast(a, d), shape) if isinstance(a, Tensor) else constant(a, d.np, shape)
@@ -212,7 +218,9 @@ _REFUSED = {
 
 
 def unary(prim: Primitive, kind: str = FLOATS) -> Callable[[TensorLike], Tensor]:
-    """The public function of an elementwise entry with one input. `kind` FLOATS: integers become float32 first."""
+    """The public function of an elementwise entry with one input. `kind` FLOATS: integers become
+    float32 first.
+    """
 
     def op(x: TensorLike) -> Tensor:
         if x.__class__ in TENSORS and x.value.dtype.kind == "f":
@@ -229,7 +237,9 @@ def unary(prim: Primitive, kind: str = FLOATS) -> Callable[[TensorLike], Tensor]
 
 
 def binary(prim: Primitive, kind: str = ANY) -> Callable[[TensorLike, TensorLike], Tensor]:
-    """The public function of an elementwise entry with two inputs. `kind` FLOATS: integers become float32 first."""
+    """The public function of an elementwise entry with two inputs. `kind` FLOATS: integers become
+    float32 first.
+    """
     name = prim.name
 
     def op(x: TensorLike, y: TensorLike) -> Tensor:
@@ -255,8 +265,9 @@ def binary(prim: Primitive, kind: str = ANY) -> Callable[[TensorLike, TensorLike
 def _refusal(name: str, d: dtype) -> Exception:
     if d.category == BOOL:
         return DtypeError(
-            f"{name}: the operation is not supported for bool tensors (Subtraction, the `-` operator, with a bool tensor is not "
-            f"supported); use ~x or logical_not() to invert a mask, x ^ y for the difference of two{here()}"
+            f"{name}: the operation is not supported for bool tensors (Subtraction, the `-`"
+            " operator, with a bool tensor is not supported); use ~x or logical_not() to invert a"
+            f" mask, x ^ y for the difference of two{here()}"
         )
     wanted = "integer or bool tensors" if d.category == FLOAT else "floating-point tensors"
     return DtypeError(f'{name}: "{name}_cpu" not implemented for {d!r}; it wants {wanted}{here()}')
@@ -278,7 +289,8 @@ def normal_dim(op: str, dim: Any, ndim: int) -> int:
     room = max(ndim, 1)
     if not -room <= d < room:
         raise IndexError(
-            f"{op}: Dimension out of range (expected to be in range of [{-room}, {room - 1}], but got {d}){here()}"
+            f"{op}: Dimension out of range (expected to be in range of [{-room}, {room - 1}], but"
+            f" got {d}){here()}"
         )
     return int(d % room)
 

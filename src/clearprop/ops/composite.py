@@ -1,4 +1,5 @@
-"""Ops made of other ops: shape functions, reductions with PyTorch's conventions, softmax, one_hot and the like.
+"""Ops made of other ops: shape functions, reductions with PyTorch's conventions, softmax, one_hot
+and the like.
 
 `dim`/`axis` and `keepdim`/`keepdims` are both accepted everywhere (`dims_by_any_name`).
 """
@@ -47,7 +48,10 @@ def dims_by_any_name(f: F) -> F:
             for alias, name in _ALIASES.items():
                 if alias in kwargs:
                     if name in kwargs:
-                        raise TypeError(f"{f.__name__}: got both {name}= and {alias}=; they mean the same{here()}")
+                        raise TypeError(
+                            f"{f.__name__}: got both {name}= and {alias}=; they mean the"
+                            f" same{here()}"
+                        )
                     kwargs[name] = kwargs.pop(alias)
         return f(*args, **kwargs)
 
@@ -56,7 +60,8 @@ def dims_by_any_name(f: F) -> F:
 
 # ---------------------------------------------------------------------- shapes
 def reshape(x: Tensor, *shape: Any) -> Tensor:
-    """The same elements in row-major order under another shape; one size may be -1 (worked out from the others).
+    """The same elements in row-major order under another shape; one size may be -1 (worked out from
+    the others).
 
     >>> import clearprop as cp
     >>> cp.arange(6).reshape(2, -1).shape
@@ -69,17 +74,25 @@ def reshape(x: Tensor, *shape: Any) -> Tensor:
         raise ShapeError(f"reshape: only one dimension can be inferred, got {list(wanted)}{here()}")
     full = tuple((total // known if known else 0) if n == -1 else int(n) for n in wanted)
     if math.prod(full) != total or builtins.min(full, default=0) < 0:
-        raise ShapeError(f"reshape: shape '{list(wanted)}' is invalid for input of size {total}: x is {x.aval}{here()}")
+        raise ShapeError(
+            f"reshape: shape '{list(wanted)}' is invalid for input of size {total}: x is"
+            f" {x.aval}{here()}"
+        )
     return movement.reshape_to(x, full)
 
 
 def view(x: Tensor, *shape: Any) -> Tensor:
     """reshape that never copies; `view(dtype)` is not offered."""
     y = reshape(x, *shape)
-    if x.value.__class__ is np.ndarray and y is not x and x.numel() and not np.may_share_memory(x.value, y.value):
+    if (
+        x.value.__class__ is np.ndarray
+        and y is not x
+        and x.numel()
+        and not np.may_share_memory(x.value, y.value)
+    ):
         raise ShapeError(
-            f"view: view size is not compatible with input tensor's size and stride (at least one dimension spans across two "
-            f"contiguous subspaces). Use .reshape(...) instead.{here()}"
+            "view: view size is not compatible with input tensor's size and stride (at least one"
+            f" dimension spans across two contiguous subspaces). Use .reshape(...) instead.{here()}"
         )
     return y
 
@@ -101,7 +114,10 @@ def unflatten(x: Tensor, dim: int, sizes: Sequence[int]) -> Tensor:
     known = math.prod(n for n in sizes if n != -1)
     full = tuple(x.shape[d] // known if n == -1 else n for n in sizes)
     if math.prod(full) != x.shape[d]:
-        raise ShapeError(f"unflatten: Provided sizes {list(sizes)} don't multiply up to the size of dim {d} ({x.shape[d]}){here()}")
+        raise ShapeError(
+            f"unflatten: Provided sizes {list(sizes)} don't multiply up to the size of dim {d}"
+            f" ({x.shape[d]}){here()}"
+        )
     return movement.reshape_to(x, (*x.shape[:d], *full, *x.shape[d + 1 :]))
 
 
@@ -109,7 +125,9 @@ def unflatten(x: Tensor, dim: int, sizes: Sequence[int]) -> Tensor:
 def squeeze(x: Tensor, dim: Any = None) -> Tensor:
     """Without the axes of size 1 (all, or those in dim)."""
     dims = normal_dims("squeeze", dim, x.ndim)
-    return movement.reshape_to(x, tuple(n for d, n in enumerate(x.shape) if n != 1 or d not in dims))
+    return movement.reshape_to(
+        x, tuple(n for d, n in enumerate(x.shape) if n != 1 or d not in dims)
+    )
 
 
 @dims_by_any_name
@@ -141,22 +159,34 @@ def transpose(x: Tensor, dim0: int, dim1: int) -> Tensor:
 def t(x: Tensor) -> Tensor:
     """The transposed matrix (1-D and 0-d tensors as they are)."""
     if x.ndim > 2:
-        raise ShapeError(f"t() expects a tensor with <= 2 dimensions, but self is {x.ndim}D; use .mT or transpose(0, 1){here()}")
+        raise ShapeError(
+            f"t() expects a tensor with <= 2 dimensions, but self is {x.ndim}D; use .mT or"
+            f" transpose(0, 1){here()}"
+        )
     return movement.permute(x, (1, 0)) if x.ndim == 2 else x
 
 
 def mT(x: Tensor) -> Tensor:
     """The last two axes exchanged."""
     if x.ndim < 2:
-        raise ShapeError(f"mT: tensor.mT is only supported on matrices or batches of matrices. Got {x.ndim}-D tensor.{here()}")
+        raise ShapeError(
+            f"mT: tensor.mT is only supported on matrices or batches of matrices. Got {x.ndim}-D"
+            f" tensor.{here()}"
+        )
     return transpose(x, -2, -1)
 
 
 @dims_by_any_name
 def movedim(x: Tensor, source: Any, destination: Any) -> Tensor:
     """Axes `source` moved to the places `destination`."""
-    a = [normal_dim("movedim", d, x.ndim) for d in (source if isinstance(source, tuple | list) else (source,))]
-    b = [normal_dim("movedim", d, x.ndim) for d in (destination if isinstance(destination, tuple | list) else (destination,))]
+    a = [
+        normal_dim("movedim", d, x.ndim)
+        for d in (source if isinstance(source, tuple | list) else (source,))
+    ]
+    b = [
+        normal_dim("movedim", d, x.ndim)
+        for d in (destination if isinstance(destination, tuple | list) else (destination,))
+    ]
     order = [d for d in range(x.ndim) if d not in a]
     for place, axis in sorted(zip(b, a, strict=True)):
         order.insert(place, axis)
@@ -168,7 +198,10 @@ def expand(x: Tensor, *shape: Any) -> Tensor:
     wanted = sizes_or_keep(shape)
     lead = len(wanted) - x.ndim
     if lead < 0:
-        raise ShapeError(f"expand: the number of sizes provided ({len(wanted)}) must be greater or equal to the number of dimensions in the tensor ({x.ndim}){here()}")
+        raise ShapeError(
+            f"expand: the number of sizes provided ({len(wanted)}) must be greater or equal to the"
+            f" number of dimensions in the tensor ({x.ndim}){here()}"
+        )
     full = tuple(x.shape[i - lead] if n == -1 and i >= lead else n for i, n in enumerate(wanted))
     for i, n in enumerate(full[lead:]):
         if x.shape[i] not in (1, n):
@@ -202,7 +235,10 @@ def repeat(x: Tensor, *repeats: Any) -> Tensor:
     counts = sizes("repeat", repeats)
     shape = (1,) * (len(counts) - x.ndim) + x.shape
     if len(counts) < x.ndim:
-        raise ShapeError(f"repeat: Number of dimensions of repeat dims can not be smaller than number of dimensions of tensor{here()}")
+        raise ShapeError(
+            "repeat: Number of dimensions of repeat dims can not be smaller than number of"
+            f" dimensions of tensor{here()}"
+        )
     paired = movement.reshape_to(x, tuple(v for n in shape for v in (1, n)))
     full = expand_to(paired, tuple(v for c, n in zip(counts, shape, strict=True) for v in (c, n)))
     return movement.reshape_to(full, tuple(c * n for c, n in zip(counts, shape, strict=True)))
@@ -240,7 +276,10 @@ def narrow(x: Tensor, dim: int, start: int, length: int) -> Tensor:
     """`length` slices along dim from `start` on."""
     d = normal_dim("narrow", dim, x.ndim)
     if start < 0 or length < 0 or start + length > x.shape[d]:
-        raise ShapeError(f"narrow: start ({start}) + length ({length}) exceeds dimension size ({x.shape[d]}).{here()}")
+        raise ShapeError(
+            f"narrow: start ({start}) + length ({length}) exceeds dimension size"
+            f" ({x.shape[d]}).{here()}"
+        )
     return getitem(x, (slice(None),) * d + (slice(start, start + length),))
 
 
@@ -295,10 +334,15 @@ def cat(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
     kept = [x for x in xs if x.shape != (0,)] or xs[:1]
     ndim = kept[0].ndim
     if not ndim:
-        raise ShapeError(f"cat: zero-dimensional tensor (at position 0) cannot be concatenated; use stack(){here()}")
+        raise ShapeError(
+            "cat: zero-dimensional tensor (at position 0) cannot be concatenated; use"
+            f" stack(){here()}"
+        )
     axis = normal_dim("cat", dim, ndim)
     for i, x in enumerate(kept[1:], 1):
-        if x.ndim != ndim or builtins.any(a != b for k, (a, b) in enumerate(zip(x.shape, kept[0].shape, strict=True)) if k != axis):
+        if x.ndim != ndim or builtins.any(
+            a != b for k, (a, b) in enumerate(zip(x.shape, kept[0].shape, strict=True)) if k != axis
+        ):
             raise ShapeError(f"cat: Sizes of tensors must match except in dimension {axis}. Expected {list(kept[0].shape)} but got "
                              f"{list(x.shape)} for tensor number {i} in the list.{here()}")  # fmt: skip
     return apply(movement.concat_p, *(cast(x, d) for x in kept), dim=axis)
@@ -315,7 +359,10 @@ def stack(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
         raise ShapeError(f"stack expects a non-empty TensorList{here()}")
     for i, x in enumerate(xs):
         if x.shape != xs[0].shape:
-            raise ShapeError(f"stack expects each tensor to be equal size, but got {list(xs[0].shape)} at entry 0 and {list(x.shape)} at entry {i}{here()}")
+            raise ShapeError(
+                f"stack expects each tensor to be equal size, but got {list(xs[0].shape)} at entry"
+                f" 0 and {list(x.shape)} at entry {i}{here()}"
+            )
     return cat([unsqueeze(x, dim) for x in xs], normal_dim("stack", dim, xs[0].ndim + 1))
 
 
@@ -334,12 +381,19 @@ def meshgrid(*tensors: Tensor, indexing: str = "ij") -> tuple[Tensor, ...]:
     """Grids of coordinates of 1-D tensors; indexing 'ij' (matrix) or 'xy' (plane)."""
     if indexing not in ("ij", "xy"):
         raise ShapeError(f"meshgrid: indexing must be 'xy' or 'ij', got {indexing!r}{here()}")
-    xs = list(tensors[0]) if len(tensors) == 1 and isinstance(tensors[0], tuple | list) else list(tensors)
+    xs = (
+        list(tensors[0])
+        if len(tensors) == 1 and isinstance(tensors[0], tuple | list)
+        else list(tensors)
+    )
     swap = indexing == "xy" and len(xs) > 1
     if swap:
         xs[0], xs[1] = xs[1], xs[0]
     shape = tuple(x.numel() for x in xs)
-    out = [expand_to(movement.reshape_to(x, tuple(n if i == j else 1 for j in range(len(xs)))), shape) for i, (x, n) in enumerate(zip(xs, shape, strict=True))]
+    out = [
+        expand_to(movement.reshape_to(x, tuple(n if i == j else 1 for j in range(len(xs)))), shape)
+        for i, (x, n) in enumerate(zip(xs, shape, strict=True))
+    ]
     if swap:
         out[0], out[1] = out[1], out[0]
         out = [transpose(x, 0, 1) for x in out]
@@ -363,7 +417,9 @@ def _triangle(name: str, keep: Callable[..., np.ndarray]) -> Callable[..., Tenso
         return ew.where(expand_to(mask, x.shape), x, constant(0, x.value.dtype, x.shape))
 
     op.__name__ = op.__qualname__ = name
-    op.__doc__ = f"The {'lower' if name == 'tril' else 'upper'} triangle of matrices, zeros elsewhere."
+    op.__doc__ = (
+        f"The {'lower' if name == 'tril' else 'upper'} triangle of matrices, zeros elsewhere."
+    )
     return op
 
 
@@ -373,7 +429,13 @@ tril, triu = _triangle("tril", np.tril), _triangle("triu", np.triu)
 # ---------------------------------------------------------------------- reductions
 def _total(x: Tensor, op: str, d: dtype | None) -> Tensor:
     x = tensor_of(x, op)
-    return cast(x, as_dtype(d)) if d is not None else cast(x, int64) if x.dtype.category != FLOAT else x
+    return (
+        cast(x, as_dtype(d))
+        if d is not None
+        else cast(x, int64)
+        if x.dtype.category != FLOAT
+        else x
+    )
 
 
 @dims_by_any_name
@@ -389,7 +451,9 @@ def sum(x: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: dtype | Non
 
 
 @dims_by_any_name
-def prod(x: Tensor, dim: int | None = None, keepdim: bool = False, *, dtype: dtype | None = None) -> Tensor:
+def prod(
+    x: Tensor, dim: int | None = None, keepdim: bool = False, *, dtype: dtype | None = None
+) -> Tensor:
     """Product over dim (all axes when None); the gradient is exact at zeros."""
     x = _total(x, "prod", dtype)
     return apply(reduce.prod_p, x, dim=normal_dims("prod", dim, x.ndim), keepdim=keepdim)
@@ -407,7 +471,9 @@ def _count(x: Tensor, dims: tuple[int, ...]) -> int:
 
 
 @dims_by_any_name
-def mean(x: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: dtype | None = None) -> Tensor:
+def mean(
+    x: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: dtype | None = None
+) -> Tensor:
     """Arithmetic mean over dim (all axes when None)."""
     x = x if dtype is None else cast(x, as_dtype(dtype))
     _needs_float("mean", x)
@@ -417,21 +483,41 @@ def mean(x: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: dtype | No
 
 
 @dims_by_any_name
-def var(x: Tensor, dim: Any = None, unbiased: bool | None = None, keepdim: bool = False, *, correction: float = 1) -> Tensor:
-    """Variance over dim: sum (x - mean)^2 / (n - correction); correction 1 by default (unbiased), 0 divides by n."""
+def var(
+    x: Tensor,
+    dim: Any = None,
+    unbiased: bool | None = None,
+    keepdim: bool = False,
+    *,
+    correction: float = 1,
+) -> Tensor:
+    """Variance over dim: sum (x - mean)^2 / (n - correction); correction 1 by default (unbiased), 0
+    divides by n.
+    """
     _needs_float("var", x)
     dims = normal_dims("var", dim, x.ndim)
     less = correction if unbiased is None else int(unbiased)
     free = _count(x, dims) - less
     if free <= 0:
-        warnings.warn(f"var(): degrees of freedom is <= 0: {_count(x, dims)} elements, correction {less}; the result is nan or inf", stacklevel=3)
+        warnings.warn(
+            f"var(): degrees of freedom is <= 0: {_count(x, dims)} elements, correction {less}; the"
+            " result is nan or inf",
+            stacklevel=3,
+        )
     centred = x - mean(x, dims, True) if dims else x - x
     squares = apply(reduce.sum_p, centred * centred, dim=dims, keepdim=keepdim)
     return squares / free if free > 0 else squares / 0.0
 
 
 @dims_by_any_name
-def std(x: Tensor, dim: Any = None, unbiased: bool | None = None, keepdim: bool = False, *, correction: float = 1) -> Tensor:
+def std(
+    x: Tensor,
+    dim: Any = None,
+    unbiased: bool | None = None,
+    keepdim: bool = False,
+    *,
+    correction: float = 1,
+) -> Tensor:
     """Standard deviation over dim; the gradient at a constant is 0, not nan."""
     return safe_sqrt(var(x, dim, unbiased, keepdim, correction=correction))
 
@@ -439,7 +525,11 @@ def std(x: Tensor, dim: Any = None, unbiased: bool | None = None, keepdim: bool 
 def safe_sqrt(v: Tensor) -> Tensor:
     """sqrt(v) whose gradient at 0 is 0: the root is taken of 1 there, and the result put back to 0."""
     zero = v == 0
-    return ew.where(zero, constant(0, v.value.dtype, v.shape), ew.sqrt(ew.where(zero, constant(1, v.value.dtype, v.shape), v)))
+    return ew.where(
+        zero,
+        constant(0, v.value.dtype, v.shape),
+        ew.sqrt(ew.where(zero, constant(1, v.value.dtype, v.shape), v)),
+    )
 
 
 class Extreme(NamedTuple):
@@ -454,7 +544,10 @@ def _extreme(name: str, prim: Any, index_prim: Any, pair: Any) -> Callable[..., 
         if isinstance(dim, Tensor):
             return pair(x, dim)
         if not x.numel() and dim is None:
-            raise ShapeError(f"{name}(): Expected reduction dim to be specified for input.numel() == 0. Specify the reduction dim with the 'dim' argument.{here()}")
+            raise ShapeError(
+                f"{name}(): Expected reduction dim to be specified for input.numel() == 0. Specify"
+                f" the reduction dim with the 'dim' argument.{here()}"
+            )
         if dim is None:
             return apply(prim, x, dim=normal_dims(name, None, x.ndim), keepdim=False)
         if not x.ndim:
@@ -466,8 +559,8 @@ def _extreme(name: str, prim: Any, index_prim: Any, pair: Any) -> Callable[..., 
 
     op.__name__ = op.__qualname__ = name
     op.__doc__ = (
-        f"The {name}imum of all elements (ties share the gradient), or (values, indices) along dim (the first one gets it), or "
-        f"the elementwise {name}imum of two tensors."
+        f"The {name}imum of all elements (ties share the gradient), or (values, indices) along dim"
+        f" (the first one gets it), or the elementwise {name}imum of two tensors."
     )
     return dims_by_any_name(op)
 
@@ -491,7 +584,9 @@ def amin(x: Tensor, dim: Any = None, keepdim: bool = False) -> Tensor:
 def _argument(name: str, prim: Any) -> Callable[..., Tensor]:
     def op(x: Tensor, dim: int | None = None, keepdim: bool = False) -> Tensor:
         if not x.numel() and (dim is None or not x.shape[normal_dim(name, dim, x.ndim)]):
-            raise IndexError(f"{name}(): Expected reduction dim to have non-zero size, x is {x.aval}{here()}")
+            raise IndexError(
+                f"{name}(): Expected reduction dim to have non-zero size, x is {x.aval}{here()}"
+            )
         if dim is None:
             flat = apply(prim, movement.reshape_to(x, (x.numel(),)), dim=0, keepdim=False)
             return movement.reshape_to(flat, (1,) * x.ndim) if keepdim else flat
@@ -545,15 +640,25 @@ def cumprod(x: Tensor, dim: int, *, dtype: dtype | None = None) -> Tensor:
 
 @dims_by_any_name
 def logsumexp(x: Tensor, dim: Any, keepdim: bool = False) -> Tensor:
-    """log(sum(exp(x))) over dim, shifted by the maximum so that it neither overflows nor loses digits."""
+    """log(sum(exp(x))) over dim, shifted by the maximum so that it neither overflows nor loses
+    digits.
+    """
     x = cast(x, as_dtype(float)) if x.dtype.category != FLOAT else x
     top = finite_max(x, normal_dims("logsumexp", dim, x.ndim))
     total = ew.log(sum(ew.exp(x - expand_to(top, x.shape)), dim, True)) + top
-    return total if keepdim else movement.reshape_to(total, reduce.reduced(x.shape, normal_dims("logsumexp", dim, x.ndim), False))
+    return (
+        total
+        if keepdim
+        else movement.reshape_to(
+            total, reduce.reduced(x.shape, normal_dims("logsumexp", dim, x.ndim), False)
+        )
+    )
 
 
 def finite_max(x: Tensor, dims: tuple[int, ...]) -> Tensor:
-    """The largest element over dims as a constant shift (0 where it is infinite, so that inf - inf does not arise)."""
+    """The largest element over dims as a constant shift (0 where it is infinite, so that inf - inf
+    does not arise).
+    """
     top = apply(reduce.amax_p, x.detach(), dim=dims, keepdim=True)
     return ew.where(ew.isfinite(top), top, constant(0, top.value.dtype, top.shape))
 
@@ -561,7 +666,9 @@ def finite_max(x: Tensor, dims: tuple[int, ...]) -> Tensor:
 def _softmax_input(op: str, x: Tensor, dim: Any, d: dtype | None) -> tuple[Tensor, tuple[int, ...]]:
     x = x if d is None else cast(x, as_dtype(d))
     if x.dtype.category != FLOAT:
-        raise NotImplementedError(f'{op}: "{op}_lastdim_kernel_impl" not implemented for {x.aval}; use x.float(){here()}')
+        raise NotImplementedError(
+            f'{op}: "{op}_lastdim_kernel_impl" not implemented for {x.aval}; use x.float(){here()}'
+        )
     if dim is None:
         raise TypeError(f"{op}: say over which dim, e.g. {op}(x, dim=-1){here()}")
     return x, ((normal_dim(op, dim, x.ndim),) if x.ndim else ())
@@ -578,7 +685,9 @@ def softmax(x: Tensor, dim: int | None = None, *, dtype: dtype | None = None) ->
 
 @dims_by_any_name
 def log_softmax(x: Tensor, dim: int | None = None, *, dtype: dtype | None = None) -> Tensor:
-    """x - log(sum(e^x)) along dim, shifted by the maximum: keeps the digits that log(softmax(x)) loses."""
+    """x - log(sum(e^x)) along dim, shifted by the maximum: keeps the digits that log(softmax(x))
+    loses.
+    """
     x, dims = _softmax_input("log_softmax", x, dim, dtype)
     shifted = x - expand_to(apply(reduce.amax_p, x.detach(), dim=dims, keepdim=True), x.shape)
     total = ew.log(apply(reduce.sum_p, ew.exp(shifted), dim=dims, keepdim=True))
@@ -587,7 +696,9 @@ def log_softmax(x: Tensor, dim: int | None = None, *, dtype: dtype | None = None
 
 @dims_by_any_name
 def norm(x: Tensor, p: Any = 2, dim: Any = None, keepdim: bool = False) -> Tensor:
-    """(sum |x|^p)^(1/p) over dim; p = inf the largest |x|, p = 0 the count. The gradient at the zero vector is 0."""
+    """(sum |x|^p)^(1/p) over dim; p = inf the largest |x|, p = 0 the count. The gradient at the
+    zero vector is 0.
+    """
     if p == "fro":
         p = 2
     if p == math.inf:
@@ -602,7 +713,15 @@ def norm(x: Tensor, p: Any = 2, dim: Any = None, keepdim: bool = False) -> Tenso
         return safe_sqrt(sum(x * x, dim, keepdim))
     size = ew.abs(x)
     zero = size == 0
-    total = sum(ew.where(zero, constant(0, x.value.dtype, x.shape), ew.pow(ew.where(zero, constant(1, x.value.dtype, x.shape), size), p)), dim, keepdim)
+    total = sum(
+        ew.where(
+            zero,
+            constant(0, x.value.dtype, x.shape),
+            ew.pow(ew.where(zero, constant(1, x.value.dtype, x.shape), size), p),
+        ),
+        dim,
+        keepdim,
+    )
     nothing = total == 0
     root = ew.pow(ew.where(nothing, constant(1, total.value.dtype, total.shape), total), 1 / p)
     return ew.where(nothing, constant(0, total.value.dtype, total.shape), root)
@@ -618,7 +737,10 @@ def argsort(x: Tensor, dim: int = -1, descending: bool = False, stable: bool = F
     d = normal_dim("argsort", dim, x.ndim)
     if descending:  # a stable descending order: sort the reversed sequence, and reverse
         n = a.shape[d]
-        return wrap(np.ascontiguousarray(np.flip(n - 1 - np.argsort(np.flip(a, d), d, kind="stable"), d)), None)
+        return wrap(
+            np.ascontiguousarray(np.flip(n - 1 - np.argsort(np.flip(a, d), d, kind="stable"), d)),
+            None,
+        )
     return wrap(np.argsort(a, d, kind="stable"), None)
 
 
@@ -634,14 +756,19 @@ def topk(x: Tensor, k: int, dim: int = -1, largest: bool = True, sorted: bool = 
     """The k largest (or smallest) along dim: (values, indices), in order."""
     d = normal_dim("topk", dim, x.ndim)
     if not 0 <= k <= x.shape[d]:
-        raise ShapeError(f"topk: selected index k out of range: k is {k}, dimension {d} has size {x.shape[d]}{here()}")
+        raise ShapeError(
+            f"topk: selected index k out of range: k is {k}, dimension {d} has size"
+            f" {x.shape[d]}{here()}"
+        )
     index = narrow(argsort(x, d, descending=largest), d, 0, k)
     return Extreme(gather(x, d, index), index)
 
 
 @dims_by_any_name
 def median(x: Tensor, dim: int | None = None, keepdim: bool = False) -> Any:
-    """The middle element (the lower one of an even count): of all elements, or (values, indices) along dim."""
+    """The middle element (the lower one of an even count): of all elements, or (values, indices)
+    along dim.
+    """
     if dim is None:
         flat = movement.reshape_to(x, (x.numel(),))
         return median(flat, 0).values
@@ -655,10 +782,18 @@ def median(x: Tensor, dim: int | None = None, keepdim: bool = False) -> Any:
 def one_hot(x: Tensor, num_classes: int = -1) -> Tensor:
     """int64 (..., num_classes) with a 1 at the class of each element."""
     if x.dtype is not int64:
-        raise DtypeError(f"one_hot: is only applicable to index tensor of type int64, got {x.aval}{here()}")
+        raise DtypeError(
+            f"one_hot: is only applicable to index tensor of type int64, got {x.aval}{here()}"
+        )
     if num_classes == -1:
         num_classes = int(x.array("one_hot() without num_classes").max()) + 1
-    return cast(ew.eq(expand_to(unsqueeze(x, -1), (*x.shape, num_classes)), expand_to(arange(num_classes), (*x.shape, num_classes))), int64)
+    return cast(
+        ew.eq(
+            expand_to(unsqueeze(x, -1), (*x.shape, num_classes)),
+            expand_to(arange(num_classes), (*x.shape, num_classes)),
+        ),
+        int64,
+    )
 
 
 def clone(x: Tensor) -> Tensor:
@@ -678,8 +813,12 @@ def diag(x: Tensor, diagonal: int = 0) -> Tensor:
         n = x.shape[0] + builtins.abs(k)
         mask = wrap(np.eye(n, k=k, dtype=bool), None)
         rows = movement.unslice(x, (n,), (builtins.max(0, -k),), (1,))
-        return ew.where(mask, expand_to(unsqueeze(rows, 1), (n, n)), constant(0, x.value.dtype, (n, n)))
-    n = builtins.max(0, builtins.min(x.shape[0] + builtins.min(k, 0), x.shape[1] - builtins.max(k, 0)))
+        return ew.where(
+            mask, expand_to(unsqueeze(rows, 1), (n, n)), constant(0, x.value.dtype, (n, n))
+        )
+    n = builtins.max(
+        0, builtins.min(x.shape[0] + builtins.min(k, 0), x.shape[1] - builtins.max(k, 0))
+    )
     i = arange(n)
     return getitem(x, (i + builtins.max(0, -k), i + builtins.max(0, k)))
 
@@ -689,14 +828,23 @@ def trace(x: Tensor) -> Tensor:
     return sum(diag(x))
 
 
-def allclose(x: Tensor, y: Tensor, rtol: float = 1e-5, atol: float = 1e-8, equal_nan: bool = False) -> bool:
+def allclose(
+    x: Tensor, y: Tensor, rtol: float = 1e-5, atol: float = 1e-8, equal_nan: bool = False
+) -> bool:
     """Whether |x - y| <= atol + rtol |y| everywhere."""
-    return bool(np.allclose(x.detach().array("allclose()"), y.detach().array("allclose()"), rtol, atol, equal_nan))
+    return bool(
+        np.allclose(
+            x.detach().array("allclose()"), y.detach().array("allclose()"), rtol, atol, equal_nan
+        )
+    )
 
 
 def equal(x: Tensor, y: Tensor) -> bool:
     """Whether x and y have the same shape and elements."""
-    return x.shape == y.shape and bool(np.array_equal(x.detach().array("equal()"), y.detach().array("equal()")))
+    return x.shape == y.shape and bool(
+        np.array_equal(x.detach().array("equal()"), y.detach().array("equal()"))
+    )
+
 
 __all__ = [
     "all",

@@ -1,4 +1,6 @@
-"""Matrix products. The primitive takes equal batch axes; `matmul` brings 1-D and broadcast operands to that form."""
+"""Matrix products. The primitive takes equal batch axes; `matmul` brings 1-D and broadcast operands
+to that form.
+"""
 
 from __future__ import annotations
 
@@ -36,22 +38,27 @@ def _check(op: str, x: Tensor, y: Tensor) -> None:
     for t in (x, y):
         if not isinstance(t, Tensor):
             raise TypeError(
-                f"{op}: argument must be Tensor, not {type(t).__name__}; clearprop.tensor(...) makes one of an array{here()}"
+                f"{op}: argument must be Tensor, not {type(t).__name__}; clearprop.tensor(...)"
+                f" makes one of an array{here()}"
             )
     if x.dtype is not y.dtype:
         raise DtypeError(
-            f"{op}: expected m1 and m2 to have the same dtype, but got: {x.aval} and {y.aval}; convert one with .to(...){here()}"
+            f"{op}: expected m1 and m2 to have the same dtype, but got: {x.aval} and {y.aval};"
+            f" convert one with .to(...){here()}"
         )
     if not x.ndim or not y.ndim:
         raise ShapeError(
-            f"{op}: both arguments to matmul need to be at least 1D, but they are {x.aval} and {y.aval}{here()}"
+            f"{op}: both arguments to matmul need to be at least 1D, but they are {x.aval} and"
+            f" {y.aval}{here()}"
         )
 
 
 def matmul(x: Tensor, y: Tensor) -> Tensor:
-    """Matrix product: (..., n, k) @ (..., k, m) -> (..., n, m); 1-D operands are a row on the left, a column on the right.
+    """Matrix product: (..., n, k) @ (..., k, m) -> (..., n, m); 1-D operands are a row on the left,
+    a column on the right.
 
-    Batch axes broadcast; dtypes must be equal. Raises ShapeError (a RuntimeError) where the inner sizes differ.
+    Batch axes broadcast; dtypes must be equal. Raises ShapeError (a RuntimeError) where the inner
+    sizes differ.
 
     >>> import clearprop as cp
     >>> cp.matmul(cp.tensor([[1.0, 2.0]]), cp.tensor([[3.0], [4.0]]))
@@ -102,8 +109,8 @@ def _mismatch(x: Tensor, y: Tensor) -> ShapeError:
     elif x.ndim > 1 and y.ndim > 1 and x.shape[-2] == y.shape[-2]:
         hint = "; did you mean x.mT?"
     return ShapeError(
-        f"matmul: mat1 and mat2 shapes cannot be multiplied ({a} and {b}): inner sizes {x.shape[-1]} and {k} differ, "
-        f"x is {x.aval}, y is {y.aval}{hint}{here()}"
+        f"matmul: mat1 and mat2 shapes cannot be multiplied ({a} and {b}): inner sizes"
+        f" {x.shape[-1]} and {k} differ, x is {x.aval}, y is {y.aval}{hint}{here()}"
     )
 
 
@@ -119,7 +126,9 @@ def bmm(x: Tensor, y: Tensor) -> Tensor:
     """Batched matrix product of two 3-D tensors with equal batch size."""
     _check("bmm", x, y)
     if x.ndim != 3 or y.ndim != 3 or x.shape[0] != y.shape[0]:
-        raise ShapeError(f"bmm: wants two 3-D tensors of one batch size, got {x.aval} and {y.aval}{here()}")
+        raise ShapeError(
+            f"bmm: wants two 3-D tensors of one batch size, got {x.aval} and {y.aval}{here()}"
+        )
     return matmul(x, y)
 
 
@@ -127,7 +136,9 @@ def mv(x: Tensor, y: Tensor) -> Tensor:
     """Matrix (n, k) times vector (k)."""
     _check("mv", x, y)
     if x.ndim != 2 or y.ndim != 1:
-        raise ShapeError(f"mv: vector + matrix @ vector expected, got {x.aval} and {y.aval}{here()}")
+        raise ShapeError(
+            f"mv: vector + matrix @ vector expected, got {x.aval} and {y.aval}{here()}"
+        )
     return matmul(x, y)
 
 
@@ -135,7 +146,9 @@ def dot(x: Tensor, y: Tensor) -> Tensor:
     """Sum of the products of two vectors of one length."""
     _check("dot", x, y)
     if x.ndim != 1 or y.ndim != 1:
-        raise ShapeError(f"dot: 1D tensors expected, but got {x.ndim}D and {y.ndim}D tensors{here()}")
+        raise ShapeError(
+            f"dot: 1D tensors expected, but got {x.ndim}D and {y.ndim}D tensors{here()}"
+        )
     return matmul(x, y)
 
 

@@ -27,14 +27,19 @@ def sizes(op: str, size: tuple[Any, ...]) -> tuple[int, ...]:
         except AttributeError:
             raise TypeError(f"{op}: sizes must be integers, got {n!r}{here()}") from None
         if n < 0:
-            raise ShapeError(f"{op}: Trying to create tensor with negative dimension {n}: {list(size)}{here()}")
+            raise ShapeError(
+                f"{op}: Trying to create tensor with negative dimension {n}: {list(size)}{here()}"
+            )
         out.append(n)
     return tuple(out)
 
 
 def _cpu(device: Any) -> None:
     if device is not None and str(device) not in ("cpu", "cpu:0"):
-        raise DtypeError(f"device: clearprop computes on the CPU, device={device!s} is not there; use device='cpu'")
+        raise DtypeError(
+            f"device: clearprop computes on the CPU, device={device!s} is not there; use"
+            " device='cpu'"
+        )
 
 
 def _finish(value: np.ndarray, requires_grad: bool = False) -> Tensor:
@@ -42,7 +47,9 @@ def _finish(value: np.ndarray, requires_grad: bool = False) -> Tensor:
     return out.requires_grad_() if requires_grad else out
 
 
-def tensor(data: Any, *, dtype: dtype | None = None, requires_grad: bool = False, device: Any = None) -> Tensor:
+def tensor(
+    data: Any, *, dtype: dtype | None = None, requires_grad: bool = False, device: Any = None
+) -> Tensor:
     """A new tensor with a copy of `data` (numbers, nested lists, arrays, tensors).
 
     Python floats give float32, ints int64, bools bool; arrays keep their dtype.
@@ -72,7 +79,9 @@ def tensor(data: Any, *, dtype: dtype | None = None, requires_grad: bool = False
 def _has_numpy64(data: Any) -> bool:
     while isinstance(data, list | tuple) and data:
         data = data[0]
-    return isinstance(data, np.ndarray | np.generic) or (isinstance(data, Tensor) and data.dtype.name == "float64")
+    return isinstance(data, np.ndarray | np.generic) or (
+        isinstance(data, Tensor) and data.dtype.name == "float64"
+    )
 
 
 def _from_python(data: Any) -> np.ndarray:
@@ -80,12 +89,13 @@ def _from_python(data: Any) -> np.ndarray:
         value = np.asarray(_plain(data))
     except ValueError:
         raise ValueError(
-            f"tensor: expected sequences of equal length at every level, got {type(data).__name__} with rows of different "
-            f"lengths{here()}"
+            f"tensor: expected sequences of equal length at every level, got {type(data).__name__}"
+            f" with rows of different lengths{here()}"
         ) from None
     if value.dtype.kind in "OUSc":
         raise TypeError(
-            f"tensor: numbers wanted, got elements that NumPy reads as {value.dtype} (from {type(data).__name__}){here()}"
+            f"tensor: numbers wanted, got elements that NumPy reads as {value.dtype} (from"
+            f" {type(data).__name__}){here()}"
         )
     return value if value.size else value.astype(get_default_dtype().np)
 
@@ -122,7 +132,9 @@ def from_dlpack(x: Any) -> Tensor:
 
 
 def _filled(name: str, number: float) -> Any:
-    def fill(*size: Any, dtype: dtype | None = None, requires_grad: bool = False, device: Any = None) -> Tensor:
+    def fill(
+        *size: Any, dtype: dtype | None = None, requires_grad: bool = False, device: Any = None
+    ) -> Tensor:
         _cpu(device)
         d = get_default_dtype() if dtype is None else as_dtype(dtype)
         return _finish(np.full(sizes(name, size), number, d.np), requires_grad)
@@ -135,7 +147,14 @@ def _filled(name: str, number: float) -> Any:
 zeros, ones, empty = _filled("zeros", 0.0), _filled("ones", 1.0), _filled("empty", 0.0)
 
 
-def full(size: Size, fill_value: float, *, dtype: dtype | None = None, requires_grad: bool = False, device: Any = None) -> Tensor:
+def full(
+    size: Size,
+    fill_value: float,
+    *,
+    dtype: dtype | None = None,
+    requires_grad: bool = False,
+    device: Any = None,
+) -> Tensor:
     """A tensor of the given size filled with one number; its dtype is the number's."""
     _cpu(device)
     size = size if isinstance(size, tuple | list) else (size,)
@@ -146,7 +165,9 @@ def full(size: Size, fill_value: float, *, dtype: dtype | None = None, requires_
 
 
 def _like(name: str, number: float) -> Any:
-    def fill(x: Tensor, *, dtype: dtype | None = None, requires_grad: bool = False, device: Any = None) -> Tensor:
+    def fill(
+        x: Tensor, *, dtype: dtype | None = None, requires_grad: bool = False, device: Any = None
+    ) -> Tensor:
         _cpu(device)
         d = x.dtype if dtype is None else as_dtype(dtype)
         return _finish(np.full(x.shape, number, d.np), requires_grad)
@@ -156,15 +177,40 @@ def _like(name: str, number: float) -> Any:
     return fill
 
 
-zeros_like, ones_like, empty_like = _like("zeros_like", 0), _like("ones_like", 1), _like("empty_like", 0)
+zeros_like, ones_like, empty_like = (
+    _like("zeros_like", 0),
+    _like("ones_like", 1),
+    _like("empty_like", 0),
+)
 
 
-def full_like(x: Tensor, fill_value: float, *, dtype: dtype | None = None, requires_grad: bool = False, device: Any = None) -> Tensor:
+def full_like(
+    x: Tensor,
+    fill_value: float,
+    *,
+    dtype: dtype | None = None,
+    requires_grad: bool = False,
+    device: Any = None,
+) -> Tensor:
     """A tensor of one number with the shape and dtype of x."""
-    return full(x.shape, fill_value, dtype=x.dtype if dtype is None else dtype, requires_grad=requires_grad, device=device)
+    return full(
+        x.shape,
+        fill_value,
+        dtype=x.dtype if dtype is None else dtype,
+        requires_grad=requires_grad,
+        device=device,
+    )
 
 
-def arange(start: float, end: float | None = None, step: float = 1, *, dtype: dtype | None = None, requires_grad: bool = False, device: Any = None) -> Tensor:
+def arange(
+    start: float,
+    end: float | None = None,
+    step: float = 1,
+    *,
+    dtype: dtype | None = None,
+    requires_grad: bool = False,
+    device: Any = None,
+) -> Tensor:
     """start, start + step, ... below end; integers give int64, floats float32."""
     _cpu(device)
     if end is None:
@@ -173,20 +219,38 @@ def arange(start: float, end: float | None = None, step: float = 1, *, dtype: dt
         raise DtypeError(f"arange: step must be nonzero{here()}")
     n = math.ceil((end - start) / step)
     if n < 0:
-        raise DtypeError(f"arange: upper bound and lower bound inconsistent with step sign: {start}, {end}, {step}{here()}")
+        raise DtypeError(
+            f"arange: upper bound and lower bound inconsistent with step sign: {start}, {end},"
+            f" {step}{here()}"
+        )
     floating = any(isinstance(v, float) for v in (start, end, step))
     d = (get_default_dtype() if floating else int64) if dtype is None else as_dtype(dtype)
     return _finish((start + step * np.arange(n)).astype(d.np), requires_grad)
 
 
-def linspace(start: float, end: float, steps: int, *, dtype: dtype | None = None, requires_grad: bool = False, device: Any = None) -> Tensor:
+def linspace(
+    start: float,
+    end: float,
+    steps: int,
+    *,
+    dtype: dtype | None = None,
+    requires_grad: bool = False,
+    device: Any = None,
+) -> Tensor:
     """`steps` numbers from start to end, both included, evenly spaced."""
     _cpu(device)
     d = get_default_dtype() if dtype is None else as_dtype(dtype)
     return _finish(np.linspace(start, end, steps).astype(d.np), requires_grad)
 
 
-def eye(n: int, m: int | None = None, *, dtype: dtype | None = None, requires_grad: bool = False, device: Any = None) -> Tensor:
+def eye(
+    n: int,
+    m: int | None = None,
+    *,
+    dtype: dtype | None = None,
+    requires_grad: bool = False,
+    device: Any = None,
+) -> Tensor:
     """The identity matrix (n, n), or (n, m) with ones on the diagonal."""
     _cpu(device)
     d = get_default_dtype() if dtype is None else as_dtype(dtype)
@@ -199,7 +263,13 @@ def _generator(generator: Generator | None) -> Generator:
 
 
 def _drawn(name: str, doc: str, draw: Any) -> Any:
-    def sample(*size: Any, generator: Generator | None = None, dtype: dtype | None = None, requires_grad: bool = False, device: Any = None) -> Tensor:
+    def sample(
+        *size: Any,
+        generator: Generator | None = None,
+        dtype: dtype | None = None,
+        requires_grad: bool = False,
+        device: Any = None,
+    ) -> Tensor:
         _cpu(device)
         d = get_default_dtype() if dtype is None else as_dtype(dtype)
         return _finish(draw(_generator(generator), sizes(name, size), d.np), requires_grad)
@@ -209,8 +279,16 @@ def _drawn(name: str, doc: str, draw: Any) -> Any:
     return sample
 
 
-rand = _drawn("rand", "Uniform numbers in [0, 1), PyTorch's for the same seed.", lambda g, size, d: g.uniform(size, d))
-randn = _drawn("randn", "Normal numbers with mean 0 and standard deviation 1, PyTorch's for the same seed.", lambda g, size, d: g.normal(size, d))
+rand = _drawn(
+    "rand",
+    "Uniform numbers in [0, 1), PyTorch's for the same seed.",
+    lambda g, size, d: g.uniform(size, d),
+)
+randn = _drawn(
+    "randn",
+    "Normal numbers with mean 0 and standard deviation 1, PyTorch's for the same seed.",
+    lambda g, size, d: g.normal(size, d),
+)
 
 
 def rand_like(x: Tensor, *, dtype: dtype | None = None, requires_grad: bool = False) -> Tensor:
@@ -223,7 +301,15 @@ def randn_like(x: Tensor, *, dtype: dtype | None = None, requires_grad: bool = F
     return randn(x.shape, dtype=x.dtype if dtype is None else dtype, requires_grad=requires_grad)
 
 
-def randint(low: int, high: Any = None, size: Any = None, *, generator: Generator | None = None, dtype: dtype | None = None, device: Any = None) -> Tensor:
+def randint(
+    low: int,
+    high: Any = None,
+    size: Any = None,
+    *,
+    generator: Generator | None = None,
+    dtype: dtype | None = None,
+    device: Any = None,
+) -> Tensor:
     """Integers in [low, high): `randint(high, size)` or `randint(low, high, size)`."""
     _cpu(device)
     if size is None:
@@ -233,19 +319,29 @@ def randint(low: int, high: Any = None, size: Any = None, *, generator: Generato
     return _finish(np.asarray(drawn).astype(d.np))
 
 
-def randperm(n: int, *, generator: Generator | None = None, dtype: dtype | None = None, device: Any = None) -> Tensor:
+def randperm(
+    n: int, *, generator: Generator | None = None, dtype: dtype | None = None, device: Any = None
+) -> Tensor:
     """A random permutation of 0 ... n-1."""
     _cpu(device)
-    return _finish(_generator(generator).randperm(n).astype((int64 if dtype is None else as_dtype(dtype)).np))
+    return _finish(
+        _generator(generator).randperm(n).astype((int64 if dtype is None else as_dtype(dtype)).np)
+    )
 
 
-def normal(mean: Any, std: Any = 1.0, size: Any = None, *, generator: Generator | None = None) -> Tensor:
+def normal(
+    mean: Any, std: Any = 1.0, size: Any = None, *, generator: Generator | None = None
+) -> Tensor:
     """Normal numbers with the given mean and standard deviation (numbers with `size`, or tensors)."""
     if size is None:
         shape = np.broadcast_shapes(*(t.shape for t in (mean, std) if isinstance(t, Tensor)))
         z = randn(shape, generator=generator)
         return (z * std + mean).detach()
-    return _finish(_generator(generator).normal(sizes("normal", (tuple(size),)), get_default_dtype().np, mean, std))
+    return _finish(
+        _generator(generator).normal(
+            sizes("normal", (tuple(size),)), get_default_dtype().np, mean, std
+        )
+    )
 
 
 def bernoulli(p: Tensor, *, generator: Generator | None = None) -> Tensor:
@@ -254,9 +350,17 @@ def bernoulli(p: Tensor, *, generator: Generator | None = None) -> Tensor:
     return _finish(np.asarray(drawn).astype(p.value.dtype))
 
 
-def multinomial(probs: Tensor, num_samples: int, replacement: bool = False, *, generator: Generator | None = None) -> Tensor:
+def multinomial(
+    probs: Tensor,
+    num_samples: int,
+    replacement: bool = False,
+    *,
+    generator: Generator | None = None,
+) -> Tensor:
     """Indices drawn with the given (unnormalised) probabilities, per row."""
-    drawn = _generator(generator).multinomial(probs.array("multinomial()"), num_samples, replacement)
+    drawn = _generator(generator).multinomial(
+        probs.array("multinomial()"), num_samples, replacement
+    )
     return _finish(np.asarray(drawn).astype(np.int64))
 
 

@@ -1,6 +1,8 @@
-"""Elementwise ops: each entry reads as its formula. `g` is the cotangent of the result, `out` the result.
+"""Elementwise ops: each entry reads as its formula. `g` is the cotangent of the result, `out` the
+result.
 
-Forms are chosen to keep digits: (1+y)(1-y) rather than 1-y*y. Values at kinks are PyTorch's (relu'(0) = 0, abs'(0) = 0).
+Forms are chosen to keep digits: (1+y)(1-y) rather than 1-y*y. Values at kinks are PyTorch's
+(relu'(0) = 0, abs'(0) = 0).
 """
 
 from __future__ import annotations
@@ -12,7 +14,19 @@ from typing import Any
 import numpy as np
 import scipy.special
 
-from clearprop.core import Aval, Example, Map, Primitive, Tensor, apply, apply2, bool_, float64, int64, primitive
+from clearprop.core import (
+    Aval,
+    Example,
+    Map,
+    Primitive,
+    Tensor,
+    apply,
+    apply2,
+    bool_,
+    float64,
+    int64,
+    primitive,
+)
 from clearprop.errors import DtypeError
 from clearprop.ops.broadcasting import (
     ANY,
@@ -23,7 +37,6 @@ from clearprop.ops.broadcasting import (
     binary,
     broadcast_shapes,
     cast,
-    constant,
     expand_to,
     here,
     match,
@@ -46,7 +59,15 @@ def _zero(g: Tensor, _out: Any, _x: Any) -> Tensor:
     return zeros_for(g)
 
 
-def _u(name: str, doc: str, eager: Callable[..., Any], rule: Any, formula: str, domain: tuple[float, float] = (-2.0, 2.0), kinks: tuple[float, ...] = ()) -> Primitive:
+def _u(
+    name: str,
+    doc: str,
+    eager: Callable[..., Any],
+    rule: Any,
+    formula: str,
+    domain: tuple[float, float] = (-2.0, 2.0),
+    kinks: tuple[float, ...] = (),
+) -> Primitive:
     return primitive(name, doc=doc, eager=eager, shape=same, vjp=(rule,), lower=Map(formula), domain=domain, kinks=kinks)  # fmt: skip
 
 
@@ -105,12 +126,22 @@ floor, ceil, round, trunc = (unary(p, NUMBERS) for p in (FLOOR, CEIL, ROUND, TRU
 # fmt: on
 
 
-def _b(name: str, doc: str, eager: Callable[..., Any], rules: Any, formula: str, domain: tuple[float, float] = (-2.0, 2.0), shape: Any = same) -> Primitive:
+def _b(
+    name: str,
+    doc: str,
+    eager: Callable[..., Any],
+    rules: Any,
+    formula: str,
+    domain: tuple[float, float] = (-2.0, 2.0),
+    shape: Any = same,
+) -> Primitive:
     return primitive(name, doc=doc, eager=eager, shape=shape, vjp=rules, lower=Map(formula), domain=domain)  # fmt: skip
 
 
 def _tie(g: Tensor, wins: Tensor, ties: Tensor) -> Tensor:
-    """g where this side wins, g/2 at a tie, 0 where it loses (nan counts as winning on both sides, as in PyTorch)."""
+    """g where this side wins, g/2 at a tie, 0 where it loses (nan counts as winning on both sides,
+    as in PyTorch).
+    """
     return where(wins, zeros_for(g), where(ties, g * 0.5, g))
 
 
@@ -196,7 +227,10 @@ WHERE = primitive(
 
 CLAMP = primitive(
     "clamp",
-    doc="x limited to [lo, hi]; the derivative is 1 inside and at both bounds, 0 outside and at nan.",
+    doc=(
+        "x limited to [lo, hi]; the derivative is 1 inside and at both bounds, 0 outside and at"
+        " nan."
+    ),
     eager=lambda x, *, lo, hi: _clamp(x, lo, hi),
     shape=same,
     vjp=(lambda g, _out, x, *, lo, hi: where(_inside(x, lo, hi), g, zeros_for(g)),),
@@ -222,7 +256,8 @@ def _inside(x: Tensor, lo: Any, hi: Any) -> Tensor:
 
 
 def pow(x: TensorLike, y: TensorLike) -> Tensor:
-    """x to the power y. A Python number as y takes the direct path; integers to negative integer powers raise.
+    """x to the power y. A Python number as y takes the direct path; integers to negative integer
+    powers raise.
 
     >>> import clearprop as cp
     >>> cp.pow(cp.tensor([1.0, 2.0, 3.0]), 2)
@@ -255,7 +290,8 @@ def div(x: TensorLike, y: TensorLike, *, rounding_mode: str | None = None) -> Te
         return floor_divide(x, y)
     if rounding_mode != "trunc":
         raise DtypeError(
-            f"div: expected rounding_mode to be one of None, 'trunc', or 'floor' but found {rounding_mode!r}{here()}"
+            "div: expected rounding_mode to be one of None, 'trunc', or 'floor' but found"
+            f" {rounding_mode!r}{here()}"
         )
     a, b = match("div", x, y)
     if a.dtype.category == 2:
@@ -284,8 +320,9 @@ def remainder(x: TensorLike, y: TensorLike) -> Tensor:
 
 
 def where(condition: Tensor, x: TensorLike, y: TensorLike) -> Tensor:
-    """x where the condition holds, else y. The gradient of the branch not taken is 0, so a nan that arises
-    *inside* that branch's own derivative still spoils it (0 * nan): sanitise the input of the branch too.
+    """x where the condition holds, else y. The gradient of the branch not taken is 0, so a nan that
+    arises *inside* that branch's own derivative still spoils it (0 * nan): sanitise the input of
+    the branch too.
 
     >>> import clearprop as cp
     >>> cp.where(cp.tensor([True, False]), cp.tensor([1.0, 2.0]), 0.0)
@@ -293,16 +330,20 @@ def where(condition: Tensor, x: TensorLike, y: TensorLike) -> Tensor:
     """
     c = tensor_of(condition, "where")
     if c.dtype is not bool_:
-        raise DtypeError(f"where: expected condition to be a boolean tensor, but got {c.aval}{here()}")
+        raise DtypeError(
+            f"where: expected condition to be a boolean tensor, but got {c.aval}{here()}"
+        )
     a, b = match("where", x, y)
     shape = broadcast_shapes("where", c.value.shape, a.value.shape)
     return apply(WHERE, expand_to(c, shape), expand_to(a, shape), expand_to(b, shape))
 
 
 def clamp(x: Tensor, min: TensorLike | None = None, max: TensorLike | None = None) -> Tensor:
-    """x limited to [min, max]. The derivative is 0 outside: nothing flows back through a clamped value.
+    """x limited to [min, max]. The derivative is 0 outside: nothing flows back through a clamped
+    value.
 
-    At a bound given as a number the derivative is 1 (PyTorch 2.13.0); with tensor bounds x gets 1 at equality, the bound 0.
+    At a bound given as a number the derivative is 1 (PyTorch 2.13.0); with tensor bounds x gets 1
+    at equality, the bound 0.
     """
     x = tensor_of(x, "clamp")
     if min is None and max is None:
@@ -372,13 +413,18 @@ def lerp(start: TensorLike, end: TensorLike, weight: TensorLike) -> Tensor:
     return start + weight * (end - start)
 
 
-def nan_to_num(x: Tensor, nan: float = 0.0, posinf: float | None = None, neginf: float | None = None) -> Tensor:
-    """x with nan, inf and -inf replaced (by 0 and the dtype's largest and smallest number); the derivative there is 0."""
+def nan_to_num(
+    x: Tensor, nan: float = 0.0, posinf: float | None = None, neginf: float | None = None
+) -> Tensor:
+    """x with nan, inf and -inf replaced (by 0 and the dtype's largest and smallest number); the
+    derivative there is 0.
+    """
     info = np.finfo(x.value.dtype)
     high = float(info.max) if posinf is None else posinf
     low = float(info.min) if neginf is None else neginf
     x = where(isnan(x), nan, x)
     return where(x == math.inf, high, where(x == -math.inf, low, x))
+
 
 __all__ = [
     "abs",
@@ -414,9 +460,9 @@ __all__ = [
     "le",
     "lerp",
     "log",
-    "log10",
     "log1p",
     "log2",
+    "log10",
     "logical_and",
     "logical_not",
     "logical_or",

@@ -1,7 +1,7 @@
 """Reading and writing by index: what `x[...]` and `x[...] = v` mean, gather and scatter.
 
-Integers, slices, None and ... become `slice` and `reshape` views. Integer and bool tensors become `take`, whose adjoint is
-`put_add`; repeated indices add up in the gradient.
+Integers, slices, None and ... become `slice` and `reshape` views. Integer and bool tensors become
+`take`, whose adjoint is `put_add`; repeated indices add up in the gradient.
 """
 
 from __future__ import annotations
@@ -42,7 +42,10 @@ def zeros_of(x: Any, g: Tensor) -> Tensor:
 
 TAKE = primitive(
     "take",
-    doc="x[i, j, ...] for integer arrays of one shape over the leading axes of x; the other axes stay whole.",
+    doc=(
+        "x[i, j, ...] for integer arrays of one shape over the leading axes of x; the other axes"
+        " stay whole."
+    ),
     eager=lambda x, *idx: x[idx],
     shape=lambda x, *idx: Aval((*idx[0].shape, *x.shape[len(idx) :]), x.dtype),
     vjp=(_take_rule,),
@@ -75,7 +78,9 @@ def _put_rule(i: int, g: Tensor, _out: Any, *xs: Any) -> Tensor:
 
 
 _PUT = (
-    Example((Aval((4, 3), float64), Aval((3, 3), float64), Aval((3,), int64)), {}, (None, None, _I)),
+    Example(
+        (Aval((4, 3), float64), Aval((3, 3), float64), Aval((3,), int64)), {}, (None, None, _I)
+    ),
 )
 PUT_ADD = primitive(
     "put_add",
@@ -97,7 +102,9 @@ PUT = primitive(
     lower=Opaque("scatters by index"),
     examples=(
         Example(
-            (Aval((4, 3), float64), Aval((2, 3), float64), Aval((2,), int64)), {}, (None, None, np.array([2, 0]))
+            (Aval((4, 3), float64), Aval((2, 3), float64), Aval((2,), int64)),
+            {},
+            (None, None, np.array([2, 0])),
         ),
     ),
 )
@@ -146,7 +153,11 @@ SCATTER_ADD = primitive(
     ),
     lower=Opaque("scatters by index"),
     examples=(
-        Example((Aval((3, 2), float64), Aval((2, 2), int64), Aval((2, 2), float64)), {"dim": 0}, (None, _ROWS, None)),
+        Example(
+            (Aval((3, 2), float64), Aval((2, 2), int64), Aval((2, 2), float64)),
+            {"dim": 0},
+            (None, _ROWS, None),
+        ),
     ),
 )
 
@@ -159,7 +170,8 @@ def checked_index(op: str, index: Tensor, size: int) -> Tensor:
     """index with negative entries counted from the end; IndexError where out of range."""
     if index.dtype.category != 1:
         raise IndexError(
-            f"{op}: tensors used as indices must be long, int, byte or bool tensors, got {index.aval}{here()}"
+            f"{op}: tensors used as indices must be long, int, byte or bool tensors, got"
+            f" {index.aval}{here()}"
         )
     index = cast(index, int64)
     value = index.value
@@ -177,7 +189,9 @@ def checked_index(op: str, index: Tensor, size: int) -> Tensor:
 
 # ---------------------------------------------------------------------- x[...]
 def _entries(x: Tensor, idx: Any) -> list[Any]:
-    """The index as a list with one entry per axis of x (None entries aside): slices, ints, None, integer tensors."""
+    """The index as a list with one entry per axis of x (None entries aside): slices, ints, None,
+    integer tensors.
+    """
     parts = list(idx) if isinstance(idx, tuple) else [idx]
     out: list[Any] = []
     for part in parts:
@@ -194,7 +208,9 @@ def _entries(x: Tensor, idx: Any) -> list[Any]:
             out.append(part)
     used = sum(p is not None and p is not Ellipsis for p in out)
     if used > x.ndim:
-        raise IndexError(f"index: too many indices for tensor of dimension {x.ndim}: {used}{here()}")
+        raise IndexError(
+            f"index: too many indices for tensor of dimension {x.ndim}: {used}{here()}"
+        )
     dots = [i for i, p in enumerate(out) if p is Ellipsis]
     if len(dots) > 1:
         raise IndexError(f"index: only one ellipsis is allowed{here()}")
@@ -232,7 +248,8 @@ def basic(x: Tensor, entries: list[Any]) -> tuple[Tensor, list[Tensor | None]]:
             size = getattr(part, "mask_size", n)
             if size != n:
                 raise IndexError(
-                    f"index: The shape of the mask does not match the shape of the indexed tensor {list(x.shape)} at index {axis}{here()}"
+                    "index: The shape of the mask does not match the shape of the indexed tensor"
+                    f" {list(x.shape)} at index {axis}{here()}"
                 )
             starts.append(0), stops.append(n), steps.append(1)
             shape.append(n)
@@ -242,8 +259,8 @@ def basic(x: Tensor, entries: list[Any]) -> tuple[Tensor, list[Tensor | None]]:
                 i = part.__index__()
             except AttributeError:
                 raise IndexError(
-                    "index: only integers, slices (`:`), ellipsis (`...`), None and long or byte Variables are valid indices "
-                    f"(got {type(part).__name__}){here()}"
+                    "index: only integers, slices (`:`), ellipsis (`...`), None and long or byte"
+                    f" Variables are valid indices (got {type(part).__name__}){here()}"
                 ) from None
             if not -n <= i < n:
                 raise IndexError(
@@ -252,13 +269,18 @@ def basic(x: Tensor, entries: list[Any]) -> tuple[Tensor, list[Tensor | None]]:
             i %= n
             starts.append(i), stops.append(i + 1), steps.append(1)
         axis += 1
-    if any(a or b != n or s != 1 for a, b, s, n in zip(starts, stops, steps, x.value.shape, strict=True)):
+    if any(
+        a or b != n or s != 1
+        for a, b, s, n in zip(starts, stops, steps, x.value.shape, strict=True)
+    ):
         x = slice_(x, starts, stops, steps)
     return reshape_to(x, tuple(shape)), tensors
 
 
 def _order(ndim: int, tensors: list[Tensor | None]) -> tuple[list[int], int]:
-    """(axes with the indexed ones first, where the index's own axes go in the result): NumPy's rule."""
+    """(axes with the indexed ones first, where the index's own axes go in the result): NumPy's
+    rule.
+    """
     dims = [d for d in range(ndim) if tensors[d] is not None]
     rest = [d for d in range(ndim) if tensors[d] is None]
     adjacent = dims == list(range(dims[0], dims[0] + len(dims)))
@@ -300,13 +322,19 @@ def setitem_value(x: Tensor, tensors: list[Tensor | None], value: Tensor) -> Ten
     natural = shape[k : k + place] + shape[:k] + shape[k + place :]
     if value.ndim > len(natural):
         value = reshape_to(value, value.shape[value.ndim - len(natural) :])
-    value = expand_to(value, natural) if broadcast_shapes("setitem", value.shape, natural) == natural else value
+    value = (
+        expand_to(value, natural)
+        if broadcast_shapes("setitem", value.shape, natural) == natural
+        else value
+    )
     if value.shape != natural:
         raise ShapeError(
-            f"setitem: shape mismatch: value tensor of shape {list(value.shape)} cannot be broadcast to indexing result of shape "
-            f"{list(natural)}{here()}"
+            f"setitem: shape mismatch: value tensor of shape {list(value.shape)} cannot be"
+            f" broadcast to indexing result of shape {list(natural)}{here()}"
         )
-    turned = permute(value, (*range(place, place + k), *range(place), *range(place + k, len(natural))))
+    turned = permute(
+        value, (*range(place, place + k), *range(place), *range(place + k, len(natural)))
+    )
     written = apply(PUT, moved, turned, *picks)
     return permute(written, tuple(int(i) for i in np.argsort(order)))
 
@@ -325,18 +353,22 @@ def gather(x: Tensor, dim: int, index: Tensor) -> Tensor:
         raise DtypeError(f"gather(): Expected dtype int64 for index, got {index.aval}{here()}")
     if index.ndim != x.ndim:
         raise ShapeError(
-            f"gather: Index tensor must have the same number of dimensions as input tensor, got {index.aval} and {x.aval}{here()}"
+            "gather: Index tensor must have the same number of dimensions as input tensor, got"
+            f" {index.aval} and {x.aval}{here()}"
         )
     return apply(GATHER, x, checked_index("gather", index, x.shape[dim]), dim=dim)
 
 
 def take_along_dim(x: Tensor, index: Tensor, dim: int | None = None) -> Tensor:
-    """gather whose index broadcasts against x except along dim; dim None: over the flattened tensor."""
+    """gather whose index broadcasts against x except along dim; dim None: over the flattened
+    tensor.
+    """
     if dim is None:
         return gather(reshape_to(x, (x.numel(),)), 0, reshape_to(index, (index.numel(),)))
     dim = normal_dim("take_along_dim", dim, x.ndim)
     shape = tuple(
-        b if d == dim else max(a, b) for d, (a, b) in enumerate(zip(x.shape, index.shape, strict=True))
+        b if d == dim else max(a, b)
+        for d, (a, b) in enumerate(zip(x.shape, index.shape, strict=True))
     )
     full = tuple(a if d == dim else n for d, (a, n) in enumerate(zip(x.shape, shape, strict=True)))
     return gather(expand_to(x, full), dim, expand_to(index, shape))
@@ -359,7 +391,9 @@ def index_add(x: Tensor, dim: int, index: Tensor, source: Tensor, *, alpha: floa
     dim = normal_dim("index_add", dim, x.ndim)
     order = (dim, *(d for d in range(x.ndim) if d != dim))
     idx = (checked_index("index_add", index, x.shape[dim]),)
-    added = put_add(permute(x, order), idx, permute(source if alpha == 1 else alpha * source, order))
+    added = put_add(
+        permute(x, order), idx, permute(source if alpha == 1 else alpha * source, order)
+    )
     return permute(added, tuple(int(i) for i in np.argsort(order)))
 
 

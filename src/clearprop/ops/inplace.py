@@ -1,7 +1,9 @@
-"""In-place methods: compute out of place, then write into the tensor's memory and give it the new history.
+"""In-place methods: compute out of place, then write into the tensor's memory and give it the new
+history.
 
-A view that is written to also gives its base a new history: base = where(region of the view, new values, base). Under tracing
-nothing is written; the tensor is bound to the new graph variable instead.
+A view that is written to also gives its base a new history: base = where(region of the view, new
+values, base). Under tracing nothing is written; the tensor is bound to the new graph variable
+instead.
 """
 
 from __future__ import annotations
@@ -19,10 +21,13 @@ from clearprop.ops.broadcasting import cast, expand_to, here, tensor_of
 from clearprop.ops.index import _entries, basic, setitem_value
 
 LEAF = (
-    "{op}: a leaf Variable that requires grad is being used in an in-place operation. Update parameters inside `with no_grad():`, "
-    "or make a new tensor (x = x + 1){here}"
+    "{op}: a leaf Variable that requires grad is being used in an in-place operation. Update"
+    " parameters inside `with no_grad():`, or make a new tensor (x = x + 1){here}"
 )
-VIEW_OF_LEAF = "{op}: a view of a leaf Variable that requires grad is being used in an in-place operation.{here}"
+VIEW_OF_LEAF = (
+    "{op}: a view of a leaf Variable that requires grad is being used in an in-place"
+    " operation.{here}"
+)
 
 
 def overwrite(x: Tensor, new: Tensor, op: str) -> Tensor:
@@ -37,7 +42,9 @@ def overwrite(x: Tensor, new: Tensor, op: str) -> Tensor:
         if type(x.node) is Leaf:
             raise AutogradError(LEAF.format(op=op, here=here()))
     joined = None
-    if view is not None and (_traced(x) or (recording and (new.node is not None or view.base.node is not None))):
+    if view is not None and (
+        _traced(x) or (recording and (new.node is not None or view.base.node is not None))
+    ):
         joined = _joined(view.base, view.steps, new)
     if not _traced(x) and not _traced(new):
         _write(x.value, new.value, op)
@@ -65,10 +72,13 @@ def _traced(x: Tensor) -> bool:
 
 
 def _write(target: np.ndarray, source: np.ndarray, op: str) -> None:
-    if not target.flags.writeable or (target.size > 1 and 0 in target.strides and _overlaps(target)):
+    if not target.flags.writeable or (
+        target.size > 1 and 0 in target.strides and _overlaps(target)
+    ):
         raise ShapeError(
-            f"{op}: unsupported operation: more than one element of the written-to tensor refers to a single memory location. "
-            f"Please clone() the tensor before performing the operation.{here()}"
+            f"{op}: unsupported operation: more than one element of the written-to tensor refers to"
+            " a single memory location. Please clone() the tensor before performing the"
+            f" operation.{here()}"
         )
     np.copyto(target, source)
 
@@ -84,7 +94,9 @@ def _joined(base: Tensor, steps: Any, new: Tensor) -> Tensor:
     for prim, params, _ in steps:
         region = prim.eager(region, **params)
     if not np.may_share_memory(region, mask.value) and region.size:
-        raise AutogradError(f"in-place on a reshaped copy cannot be recorded; write to the base instead{here()}")
+        raise AutogradError(
+            f"in-place on a reshaped copy cannot be recorded; write to the base instead{here()}"
+        )
     region[...] = True
     spread = new
     for prim, params, aval in reversed(steps):
@@ -101,12 +113,17 @@ def assign(x: Tensor, value: Any, op: str) -> Tensor:
         if lead > 0 and all(n == 1 for n in new.shape[:lead]):
             new = movement.reshape_to(new, new.shape[lead:])
         try:
-            new = expand_to(new, x.shape) if np.broadcast_shapes(new.shape, x.shape) == x.shape else new
+            new = (
+                expand_to(new, x.shape)
+                if np.broadcast_shapes(new.shape, x.shape) == x.shape
+                else new
+            )
         except ValueError:
             pass
     if new.shape != x.shape:
         raise ShapeError(
-            f"{op}: output with shape {list(x.shape)} doesn't match the broadcast shape of the value {new.aval}{here()}"
+            f"{op}: output with shape {list(x.shape)} doesn't match the broadcast shape of the"
+            f" value {new.aval}{here()}"
         )
     if new is value or _shares(new, x):
         new = apply(movement.clone_p, new)
@@ -118,29 +135,37 @@ def _shares(new: Tensor, x: Tensor) -> bool:
 
 
 def inplace(name: str, function: Any) -> Any:
-    """The in-place method of an out-of-place function: same memory, same dtype, no broadcasting of the target."""
+    """The in-place method of an out-of-place function: same memory, same dtype, no broadcasting of
+    the target.
+    """
 
     def method(x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
         new = function(x, *args, **kwargs)
         if new.shape != x.shape:
             raise ShapeError(
-                f"{name}: output with shape {list(x.shape)} doesn't match the broadcast shape {list(new.shape)}{here()}"
+                f"{name}: output with shape {list(x.shape)} doesn't match the broadcast shape"
+                f" {list(new.shape)}{here()}"
             )
         if new.dtype is not x.dtype:
             if new.dtype.category > x.dtype.category:
                 raise DtypeError(
-                    f"{name}: result type {new.dtype} can't be cast to the desired output type {x.dtype}{here()}"
+                    f"{name}: result type {new.dtype} can't be cast to the desired output type"
+                    f" {x.dtype}{here()}"
                 )
             new = cast(new, x.dtype)
         return overwrite(x, new, name)
 
     method.__name__ = method.__qualname__ = name
-    method.__doc__ = f"{function.__name__} in place: writes the result into this tensor and returns it."
+    method.__doc__ = (
+        f"{function.__name__} in place: writes the result into this tensor and returns it."
+    )
     return method
 
 
 def copy_(x: Tensor, source: Any, non_blocking: bool = False) -> Tensor:
-    """Write the values of `source` into this tensor (cast and broadcast); the gradient goes to `source`."""
+    """Write the values of `source` into this tensor (cast and broadcast); the gradient goes to
+    `source`.
+    """
     return assign(x, source, "copy_")
 
 

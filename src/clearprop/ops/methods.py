@@ -1,4 +1,6 @@
-"""Operators and methods of Tensor, attached from this table: a method is the function of the same name."""
+"""Operators and methods of Tensor, attached from this table: a method is the function of the same
+name.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +8,19 @@ from typing import Any
 
 import numpy as np
 
-from clearprop.core import Tensor, as_dtype, bool_, float16, float32, float64, int8, int16, int32, int64, uint8
+from clearprop.core import (
+    Tensor,
+    as_dtype,
+    bool_,
+    float16,
+    float32,
+    float64,
+    int8,
+    int16,
+    int32,
+    int64,
+    uint8,
+)
 from clearprop.core.tensor import TENSORS
 from clearprop.ops import composite, contract, create, elementwise, index, inplace
 from clearprop.ops import random as random_ops
@@ -24,15 +38,28 @@ _UFUNCS = {
 
 def _array_ufunc(self: Tensor, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any) -> Any:
     operator = _UFUNCS.get(ufunc.__name__)
-    if method == "__call__" and operator is not None and not kwargs and not isinstance(inputs[0], Tensor):
+    if (
+        method == "__call__"
+        and operator is not None
+        and not kwargs
+        and not isinstance(inputs[0], Tensor)
+    ):
         left = inputs[0]
-        return operator(create.from_numpy(np.asarray(left)) if isinstance(left, np.ndarray) else left, inputs[1])
-    same = {"arcsin": "asin", "arccos": "acos", "arctan": "atan", "absolute": "abs", "arctan2": "atan2"}.get(ufunc.__name__, ufunc.__name__)
+        return operator(
+            create.from_numpy(np.asarray(left)) if isinstance(left, np.ndarray) else left, inputs[1]
+        )
+    same = {
+        "arcsin": "asin",
+        "arccos": "acos",
+        "arctan": "atan",
+        "absolute": "abs",
+        "arctan2": "atan2",
+    }.get(ufunc.__name__, ufunc.__name__)
     known = hasattr(composite, same) or hasattr(elementwise, same)
     instead = f"clearprop.{same}(x)" if known else "the clearprop function, or an operator"
     raise TypeError(
-        f"np.{ufunc.__name__} of a Tensor would drop its gradient: use {instead}, or np.{ufunc.__name__}(x.detach().numpy()) for the "
-        f"plain values{here()}"
+        f"np.{ufunc.__name__} of a Tensor would drop its gradient: use {instead}, or"
+        f" np.{ufunc.__name__}(x.detach().numpy()) for the plain values{here()}"
     )
 
 
@@ -44,10 +71,14 @@ def _reflected(f: Any) -> Any:
 
 
 def _operator(f: Any) -> Any:
-    """f as an operator: NotImplemented for what it cannot take, so that Python asks the other operand."""
+    """f as an operator: NotImplemented for what it cannot take, so that Python asks the other
+    operand.
+    """
 
     def operator(x: Tensor, other: Any) -> Any:
-        if other.__class__ in TENSORS or isinstance(other, int | float | Tensor | np.ndarray | np.generic):
+        if other.__class__ in TENSORS or isinstance(
+            other, int | float | Tensor | np.ndarray | np.generic
+        ):
             return f(x, other)
         return NotImplemented
 
@@ -76,7 +107,14 @@ def addcdiv(x: Tensor, a: Tensor, b: Tensor, *, value: float = 1) -> Tensor:
     return elementwise.add(x, quotient if value == 1 else quotient * value)
 
 
-def to(x: Tensor, *args: Any, dtype: Any = None, device: Any = None, non_blocking: bool = False, copy: bool = False) -> Tensor:
+def to(
+    x: Tensor,
+    *args: Any,
+    dtype: Any = None,
+    device: Any = None,
+    non_blocking: bool = False,
+    copy: bool = False,
+) -> Tensor:
     """x in another dtype (`to(float64)`, `to(other)`); the device is always the CPU."""
     for arg in args:
         if isinstance(arg, Tensor):
@@ -141,21 +179,53 @@ def contains(x: Tensor, item: Any) -> bool:
 
 # Functions whose first argument is the tensor, under their own names.
 FUNCTIONS = [
-    *(getattr(elementwise, n) for n in """neg abs sign exp expm1 log log2 log10 log1p sqrt rsqrt reciprocal sin cos tan asin acos
-      atan sinh cosh asinh acosh atanh tanh sigmoid erf relu floor ceil round trunc mul div pow square maximum minimum atan2 fmod
-      remainder floor_divide eq ne lt le gt ge bitwise_and bitwise_or bitwise_xor bitwise_not logical_not logical_and logical_or
-      logical_xor where clamp isnan isinf isfinite lerp nan_to_num""".split() if n != "where"),
-    *(getattr(composite, n) for n in """reshape view flatten unflatten squeeze unsqueeze permute transpose t movedim expand expand_as
-      broadcast_to repeat tile flip roll narrow select split chunk unbind repeat_interleave tril triu sum prod mean var std max min
-      amax amin argmax argmin any all count_nonzero cumsum cumprod logsumexp softmax log_softmax norm argsort sort topk median clone
-      contiguous diag trace allclose equal""".split()),
-    *(getattr(contract, n) for n in "matmul mm bmm mv dot outer addmm baddbmm".split()),
-    *(getattr(index, n) for n in "gather take_along_dim scatter_add index_select index_add masked_fill masked_select nonzero".split()),
+    *(getattr(elementwise, n) for n in ["neg", "abs", "sign", "exp", "expm1", "log", "log2", "log10", "log1p", "sqrt", "rsqrt", "reciprocal", "sin", "cos", "tan", "asin", "acos", "atan", "sinh", "cosh", "asinh", "acosh", "atanh", "tanh", "sigmoid", "erf", "relu", "floor", "ceil", "round", "trunc", "mul", "div", "pow", "square", "maximum", "minimum", "atan2", "fmod", "remainder", "floor_divide", "eq", "ne", "lt", "le", "gt", "ge", "bitwise_and", "bitwise_or", "bitwise_xor", "bitwise_not", "logical_not", "logical_and", "logical_or", "logical_xor", "where", "clamp", "isnan", "isinf", "isfinite", "lerp", "nan_to_num"] if n != "where"),
+    *(getattr(composite, n) for n in ["reshape", "view", "flatten", "unflatten", "squeeze", "unsqueeze", "permute", "transpose", "t", "movedim", "expand", "expand_as", "broadcast_to", "repeat", "tile", "flip", "roll", "narrow", "select", "split", "chunk", "unbind", "repeat_interleave", "tril", "triu", "sum", "prod", "mean", "var", "std", "max", "min", "amax", "amin", "argmax", "argmin", "any", "all", "count_nonzero", "cumsum", "cumprod", "logsumexp", "softmax", "log_softmax", "norm", "argsort", "sort", "topk", "median", "clone", "contiguous", "diag", "trace", "allclose", "equal"]),
+    *(getattr(contract, n) for n in ["matmul", "mm", "bmm", "mv", "dot", "outer", "addmm", "baddbmm"]),
+    *(getattr(index, n) for n in ["gather", "take_along_dim", "scatter_add", "index_select", "index_add", "masked_fill", "masked_select", "nonzero"]),
     addcmul, addcdiv, to, type_as, cpu,
 ]  # fmt: skip
 
-INPLACE = """neg abs exp expm1 log log1p sqrt rsqrt reciprocal sin cos tan tanh sigmoid relu floor ceil round trunc mul div pow square
-    remainder floor_divide clamp nan_to_num lerp addcmul addcdiv masked_fill scatter_add index_add add sub tril triu cumsum""".split()
+INPLACE = [
+    "neg",
+    "abs",
+    "exp",
+    "expm1",
+    "log",
+    "log1p",
+    "sqrt",
+    "rsqrt",
+    "reciprocal",
+    "sin",
+    "cos",
+    "tan",
+    "tanh",
+    "sigmoid",
+    "relu",
+    "floor",
+    "ceil",
+    "round",
+    "trunc",
+    "mul",
+    "div",
+    "pow",
+    "square",
+    "remainder",
+    "floor_divide",
+    "clamp",
+    "nan_to_num",
+    "lerp",
+    "addcmul",
+    "addcdiv",
+    "masked_fill",
+    "scatter_add",
+    "index_add",
+    "add",
+    "sub",
+    "tril",
+    "triu",
+    "cumsum",
+]
 
 _NAMED = {f.__name__: f for f in FUNCTIONS} | {"add": add_method, "sub": sub_method}
 _NAMED |= {"clip": elementwise.clamp, "absolute": elementwise.abs, "ravel": composite.flatten, "swapaxes": composite.transpose,
@@ -171,7 +241,6 @@ _OPERATORS = {
     "floordiv": elementwise.floor_divide, "mod": elementwise.remainder, "matmul": contract.matmul, "and": elementwise.bitwise_and,
     "or": elementwise.bitwise_or, "xor": elementwise.bitwise_xor,
 }  # fmt: skip
-
 
 
 def attach() -> None:

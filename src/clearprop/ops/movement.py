@@ -1,4 +1,5 @@
-"""Ops that move elements and compute nothing: reshape, permute, expand, slice, pad, flip, concat; and cast.
+"""Ops that move elements and compute nothing: reshape, permute, expand, slice, pad, flip, concat;
+and cast.
 
 Each rule is another movement op, so gradients of any order are views where values are views.
 """
@@ -34,11 +35,12 @@ def _f(*shape: int) -> Aval:
 def _expand(x: np.ndarray, *, shape: tuple[int, ...]) -> np.ndarray:
     ndim, old = len(shape), x.shape
     strides = (0,) * (ndim - len(old)) + tuple(
-        0 if a != b else s
-        for a, b, s in zip(old, shape[ndim - len(old) :], x.strides, strict=True)
+        0 if a != b else s for a, b, s in zip(old, shape[ndim - len(old) :], x.strides, strict=True)
     )
-    return np.lib.stride_tricks.as_strided(x, shape, strides) if not x.flags.c_contiguous else (
-        np.ndarray(shape, x.dtype, x, 0, strides)
+    return (
+        np.lib.stride_tricks.as_strided(x, shape, strides)
+        if not x.flags.c_contiguous
+        else (np.ndarray(shape, x.dtype, x, 0, strides))
     )
 
 
@@ -85,9 +87,7 @@ permute_p = primitive(
 
 
 def _sliced(x: Aval, starts: Any, stops: Any, steps: Any) -> tuple[int, ...]:
-    return tuple(
-        max(0, -(-(b - a) // s)) for a, b, s in zip(starts, stops, steps, strict=True)
-    )
+    return tuple(max(0, -(-(b - a) // s)) for a, b, s in zip(starts, stops, steps, strict=True))
 
 
 slice_p = primitive(
@@ -97,9 +97,7 @@ slice_p = primitive(
         tuple(map(slice, starts, stops, steps)) or (Ellipsis,)
     ],
     shape=lambda x, *, starts, stops, steps: Aval(_sliced(x, starts, stops, steps), x.dtype),
-    vjp=(
-        lambda g, _out, x_aval, *, starts, stops, steps: unslice(g, x_aval.shape, starts, steps),
-    ),
+    vjp=(lambda g, _out, x_aval, *, starts, stops, steps: unslice(g, x_aval.shape, starts, steps),),
     lower=View(),
     examples=(
         Example((_f(5, 4),), {"starts": (1, 0), "stops": (5, 3), "steps": (2, 1)}),
@@ -120,7 +118,10 @@ def _unslice(g: np.ndarray, *, shape: Any, starts: Any, steps: Any) -> np.ndarra
 
 unslice_p = primitive(
     "unslice",
-    doc="Zeros of the given shape with g written at starts, starts + steps, ... along each axis (pads; the adjoint of slice).",
+    doc=(
+        "Zeros of the given shape with g written at starts, starts + steps, ... along each axis"
+        " (pads; the adjoint of slice)."
+    ),
     eager=_unslice,
     shape=lambda g, *, shape, starts, steps: Aval(shape, g.dtype),
     vjp=(
@@ -222,9 +223,7 @@ def slice_(x: Tensor, starts: Any, stops: Any, steps: Any) -> Tensor:
 
 
 def unslice(g: Tensor, shape: Any, starts: Any, steps: Any) -> Tensor:
-    return apply(
-        unslice_p, g, shape=tuple(shape), starts=tuple(starts), steps=tuple(steps)
-    )
+    return apply(unslice_p, g, shape=tuple(shape), starts=tuple(starts), steps=tuple(steps))
 
 
 def cast(x: Tensor, to: dtype) -> Tensor:

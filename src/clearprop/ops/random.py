@@ -1,4 +1,6 @@
-"""Random in-place fills: `x.uniform_(a, b)` and the like, PyTorch's numbers for the same seed (see core.random)."""
+"""Random in-place fills: `x.uniform_(a, b)` and the like, PyTorch's numbers for the same seed (see
+core.random).
+"""
 
 from __future__ import annotations
 
@@ -18,12 +20,16 @@ def _fill(x: Tensor, draw: Any, generator: Generator | None, op: str) -> Tensor:
     return overwrite(x, wrap(value.reshape(x.shape), None), op)
 
 
-def uniform_(x: Tensor, a: float = 0.0, b: float = 1.0, *, generator: Generator | None = None) -> Tensor:
+def uniform_(
+    x: Tensor, a: float = 0.0, b: float = 1.0, *, generator: Generator | None = None
+) -> Tensor:
     """Fill with uniform numbers in [a, b)."""
     return _fill(x, lambda g: g.uniform(x.shape, x.value.dtype, a, b), generator, "uniform_")
 
 
-def normal_(x: Tensor, mean: float = 0.0, std: float = 1.0, *, generator: Generator | None = None) -> Tensor:
+def normal_(
+    x: Tensor, mean: float = 0.0, std: float = 1.0, *, generator: Generator | None = None
+) -> Tensor:
     """Fill with normal numbers."""
     return _fill(x, lambda g: g.normal(x.shape, x.value.dtype, mean, std), generator, "normal_")
 
@@ -36,10 +42,14 @@ def bernoulli_(x: Tensor, p: Any = 0.5, *, generator: Generator | None = None) -
 
 def exponential_(x: Tensor, lambd: float = 1.0, *, generator: Generator | None = None) -> Tensor:
     """Fill with exponentially distributed numbers of rate lambd."""
-    return _fill(x, lambda g: g.exponential(x.shape, x.value.dtype, lambd), generator, "exponential_")
+    return _fill(
+        x, lambda g: g.exponential(x.shape, x.value.dtype, lambd), generator, "exponential_"
+    )
 
 
-def random_(x: Tensor, low: int = 0, high: int | None = None, *, generator: Generator | None = None) -> Tensor:
+def random_(
+    x: Tensor, low: int = 0, high: int | None = None, *, generator: Generator | None = None
+) -> Tensor:
     """Fill with integers in [low, high), or [0, low) when only one bound is given."""
     if high is None:
         low, high = 0, low

@@ -1,4 +1,5 @@
-"""Reductions: sum, max, min, prod, argmax, argmin, any, all, cumsum. Mean, var and the rest are composites of these.
+"""Reductions: sum, max, min, prod, argmax, argmin, any, all, cumsum. Mean, var and the rest are
+composites of these.
 
 `dim` is a sorted tuple of axes, `keepdim` keeps them with size 1.
 """
@@ -80,7 +81,10 @@ def restore_less(mask: Tensor, dim: tuple[int, ...], keepdim: bool) -> Tensor:
 
 amax_p = primitive(
     "amax",
-    doc="Largest element over the axes in dim; nan where there is one; ties share the gradient evenly.",
+    doc=(
+        "Largest element over the axes in dim; nan where there is one; ties share the gradient"
+        " evenly."
+    ),
     eager=lambda x, *, dim, keepdim: np.maximum.reduce(x, dim, keepdims=keepdim),
     shape=_shape,
     vjp=(_extreme_rule,),
@@ -90,7 +94,10 @@ amax_p = primitive(
 
 amin_p = primitive(
     "amin",
-    doc="Smallest element over the axes in dim; nan where there is one; ties share the gradient evenly.",
+    doc=(
+        "Smallest element over the axes in dim; nan where there is one; ties share the gradient"
+        " evenly."
+    ),
     eager=lambda x, *, dim, keepdim: np.minimum.reduce(x, dim, keepdims=keepdim),
     shape=_shape,
     vjp=(_extreme_rule,),
@@ -112,7 +119,9 @@ def _shifted(x: Tensor, by: int, dim: int) -> Tensor:
 
 
 def cumprod_of(x: Tensor, dim: int) -> Tensor:
-    """Running product along dim by doubling: log2(n) multiplications, exact gradients of any order at zeros too."""
+    """Running product along dim by doubling: log2(n) multiplications, exact gradients of any order
+    at zeros too.
+    """
     by = 1
     while by < x.shape[dim]:
         x = x * _shifted(x, by, dim)
@@ -121,7 +130,9 @@ def cumprod_of(x: Tensor, dim: int) -> Tensor:
 
 
 def _prod_rule(g: Tensor, _out: Any, x: Tensor, *, dim: Any, keepdim: bool) -> Tensor:
-    """The product of the others = (product of those before) * (product of those after): right at zeros."""
+    """The product of the others = (product of those before) * (product of those after): right at
+    zeros.
+    """
     rest = tuple(i for i in range(x.ndim) if i not in dim)
     order = (*rest, *dim)
     moved = movement.permute(x, order)
@@ -227,7 +238,9 @@ all_p = primitive(
 
 
 def sum_to(g: Tensor, shape: tuple[int, ...]) -> Tensor:
-    """g summed over the axes along which `shape` was expanded to g's shape: the rule of every broadcast."""
+    """g summed over the axes along which `shape` was expanded to g's shape: the rule of every
+    broadcast.
+    """
     lead = g.ndim - len(shape)
     dims = tuple(range(lead)) + tuple(
         i + lead for i, n in enumerate(shape) if n == 1 and g.shape[i + lead] != 1

@@ -195,7 +195,7 @@ class LinearLR(LRScheduler):
     ) -> None:
         if not 0 < start_factor <= 1:
             raise ValueError(
-                f"LinearLR: Starting multiplicative factor expected to be greater than 0 and less "
+                "LinearLR: Starting multiplicative factor expected to be greater than 0 and less "
                 f"or equal to 1, got {start_factor}"
             )
         if not 0 <= end_factor <= 1:

@@ -10,6 +10,7 @@ Dicts are pairs, because the keys of an optimizer's state are numbers, which JSO
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -26,7 +27,7 @@ def pack_state(state: Any) -> tuple[Arrays, str]:
 
     `state` may hold int, float (also nan and inf), bool, None, str, list, tuple, dict (with int or
     str keys), Tensor and ndarray; NumPy's numbers become Python's. TypeError for anything else,
-    ValueError for a list or dict that contains itself.
+    ValueError for a list or dict that contains itself. The tensors are not copied.
 
     >>> import clearprop as cp
     >>> from clearprop.serialization import pack_state, unpack_state
@@ -90,7 +91,8 @@ def _key(key: Any, path: str) -> int | str:
 
 
 def _put(value: Tensor | np.ndarray, path: str, arrays: Arrays) -> str:
-    name = unique = path.removeprefix("/") or "value"
+    # File formats have names that they change (a zip file ends one at a zero byte).
+    name = unique = re.sub(r"[^\w./ -]", "_", path.removeprefix("/")) or "value"
     n = 1
     while unique in arrays:  # {"a/b": x, "a": {"b": y}} leads to both by the same path
         n += 1

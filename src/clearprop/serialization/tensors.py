@@ -60,7 +60,7 @@ def load_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
             raise DataError(f"load_safetensors: {path}: there is no such file", path)
         with safe_open(path, framework="np") as file:
             tensors = {}
-            for name in file.keys():  # noqa: SIM118
+            for name in file.keys():
                 dtype = file.get_slice(name).get_dtype()
                 if dtype not in DTYPES:
                     raise DataError(
@@ -94,6 +94,9 @@ def save_npz(path: Path, tensors: Tensors) -> None:
     {'w': tensor([1., 2.])}
     """
     arrays = {name: _array("save_npz", name, t) for name, t in tensors.items()}
+    for name in arrays:
+        if "\0" in name or not name.isprintable():
+            raise ValueError(f"save_npz: a zip file cannot hold the name {name!r}; rename it")
     # Not numpy.savez: it has no names like "file", and writes the time into the file.
     with atomic_file(path) as file, zipfile.ZipFile(file, "w") as archive:
         for name, a in arrays.items():

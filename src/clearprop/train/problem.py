@@ -121,9 +121,11 @@ def table_problem(
     decided, reason = decide_task(frame[target]) if task is None else (task, "as --task says")
     labels = frame[target]
     split = stratified_split(
-        labels.astype(str).to_numpy()
-        if decided == "classification"
-        else labels.to_numpy(np.float64),
+        (
+            labels.astype(str).to_numpy()
+            if decided == "classification"
+            else labels.to_numpy(np.float64)
+        ),
         test=TEST,
         validation=VALIDATION,
         seed=seed,
