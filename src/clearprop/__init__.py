@@ -40,7 +40,8 @@ double, half, long, short = float64, float16, int64, int16
 # Parts that not every program needs are imported when they are first named.
 _LAZY = {"nn", "optim", "data", "train", "explanation", "serialization", "graph"}
 _LAZY_NAMES = {
-    "save": "clearprop.serialization", "load": "clearprop.serialization", "draw": "clearprop.explanation",
+    "save": "clearprop.serialization", "load": "clearprop.serialization",
+    "draw": "clearprop.explanation",
 }  # fmt: skip
 
 globals().update({name: getattr(ops, name) for name in ops.NAMES})
@@ -56,7 +57,8 @@ def __getattr__(name: str) -> Any:
 
 
 __all__ = [
-    "Generator", "Tensor", "__version__", "autograd", "default_generator", "dtype", "enable_grad", "flags", "float16", "float32",
-    "float64", "get_default_dtype", "inference_mode", "initial_seed", "int16", "int32", "int64", "int8", "is_grad_enabled",
-    "manual_seed", "no_grad", "ops", "set_default_dtype", "set_grad_enabled", "uint8", *ops.NAMES, *_LAZY, *_LAZY_NAMES,
+    "Generator", "Tensor", "__version__", "autograd", "default_generator", "dtype", "enable_grad",
+    "flags", "float16", "float32", "float64", "get_default_dtype", "inference_mode", "initial_seed",
+    "int16", "int32", "int64", "int8", "is_grad_enabled", "manual_seed", "no_grad", "ops",
+    "set_default_dtype", "set_grad_enabled", "uint8", *ops.NAMES, *_LAZY, *_LAZY_NAMES,
 ]  # fmt: skip

@@ -38,7 +38,7 @@ class TraceError(ClearpropError, RuntimeError):
 
 
 class DataError(ClearpropError, ValueError):
-    """A file or table that cannot be used; `path` and `row` (1-based line of the file) say where."""
+    """A file or table that cannot be used; `path` and `row` (1-based line) say where."""
 
     def __init__(self, message: str, path: object = None, row: int | None = None) -> None:
         super().__init__(message)

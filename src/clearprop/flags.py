@@ -37,14 +37,12 @@ class Flag:
             ) from None
 
 
-# fmt: off
 TABLE = [
-    Flag("strict",   0, "1: implicit type promotion between tensors, and broadcasting between tensors of different rank, raise"),
-    Flag("check",    0, "1: compare the shape rule of every primitive with what its kernel returned"),
-    Flag("nancheck", 0, "1: stop at the first non-finite value: op, shapes, module path, your line"),
-    Flag("seed",    -1, "seed of the default generator at import; -1: 67280421310721, as in PyTorch"),
+    Flag("strict", 0, "1: promotion between tensors, and broadcasting over ranks, raise"),
+    Flag("check", 0, "1: compare every shape rule with what its kernel returned"),
+    Flag("nancheck", 0, "1: stop at the first non-finite value: op, module path, your line"),
+    Flag("seed", -1, "seed of the default generator at import; -1: PyTorch's own"),
 ]
-# fmt: on
 
 
 class Flags:

@@ -14,6 +14,7 @@ from clearprop.autograd.modes import (
 from clearprop.core import Tensor as Variable
 
 __all__ = [
-    "Function", "GradcheckError", "RemovableHandle", "Variable", "backward", "detect_anomaly", "enable_grad", "grad", "gradcheck",
-    "gradgradcheck", "inference_mode", "is_grad_enabled", "no_grad", "once_differentiable", "set_detect_anomaly", "set_grad_enabled",
+    "Function", "GradcheckError", "RemovableHandle", "Variable", "backward", "detect_anomaly",
+    "enable_grad", "grad", "gradcheck", "gradgradcheck", "inference_mode", "is_grad_enabled",
+    "no_grad", "once_differentiable", "set_detect_anomaly", "set_grad_enabled",
 ]  # fmt: skip

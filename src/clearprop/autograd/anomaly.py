@@ -54,7 +54,8 @@ class Checked:
                 raise AutogradError(
                     f"{prim.name}: the forward pass made {kind}: {int(bad.sum())} non-finite"
                     f" elements of {v.size} from finite inputs"
-                    f" {', '.join(str(_aval(x)) for x in values)}{f', in {path}' if path else ''}{f', at {location}' if location else ''}."
+                    f" {', '.join(str(_aval(x)) for x in values)}"
+                    f"{f', in {path}' if path else ''}{f', at {location}' if location else ''}."
                     f" The source line: {location.text if location else '?'}"
                 )
 

@@ -50,7 +50,7 @@ def backward(
 
 
 def _node(x: Tensor) -> Any:
-    x.grad_fn
+    x.grad_fn  # noqa: B018  (a stale view finds its node here)
     if x.node is None:
         raise AutogradError(
             f"grad: One of the differentiated Tensors does not require grad: {x.aval}{here()}"

@@ -84,7 +84,7 @@ def set_default_dtype(d: dtype) -> None:
 
 
 def from_numpy_dtype(d: np.dtype) -> dtype:
-    """The clearprop dtype of a NumPy dtype; TypeError for complex, unsigned 16+, object, strings."""
+    """The clearprop dtype of a NumPy dtype; TypeError for complex, object, strings ..."""
     found = _BY_CHAR.get(d.char) if d.isnative else None
     if found is None:
         raise TypeError(

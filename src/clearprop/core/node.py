@@ -42,8 +42,19 @@ class Node:
     """One recorded op: what it was, what its rules need, where it came from."""
 
     __slots__ = (
-        "__dict__", "__weakref__", "code", "edges", "lasti", "out", "params", "prim", "saved", "scope", "seq", "versions",
-    )  # fmt: skip
+        "__dict__",
+        "__weakref__",
+        "code",
+        "edges",
+        "lasti",
+        "out",
+        "params",
+        "prim",
+        "saved",
+        "scope",
+        "seq",
+        "versions",
+    )
 
     prim: Primitive
     edges: tuple[Any, ...]
@@ -84,7 +95,8 @@ class Node:
     def describe(self) -> str:
         """`mul in Net.fc1 at train.py:31`."""
         path, location = self.path, self.location
-        return f"{self.prim.name}{f' in {path}' if path else ''}{f' at {location}' if location else ''}"
+        where = f" at {location}" if location else ""
+        return f"{self.prim.name}{f' in {path}' if path else ''}{where}"
 
     def __repr__(self) -> str:
         return f"<{self.name} at {self.location}>" if self.code else f"<{self.name}>"
@@ -121,7 +133,7 @@ class Node:
                 then=then,
                 op=self.describe().split(" at ")[0],
                 where=self.location,
-            )  # fmt: skip
+            )
         )
 
     def free(self) -> None:

@@ -39,7 +39,7 @@ class Map:
 
 @dataclass(frozen=True)
 class Reduce:
-    """Combines elements along `dim` with an associative operation: sum, max, min, prod, argmax, ..."""
+    """Combines elements along `dim` with an associative operation: sum, max, min, prod, argmax."""
 
     combine: str
 
@@ -185,8 +185,8 @@ def primitive(
             f" {1 + len(kept)} arguments"
         )
     entry = Primitive(
-        name=name, doc=doc, eager=eager, shape=shape, vjp=vjp, lower=lower, domain=domain, kinks=kinks,
-        examples=tuple(examples), variadic=variadic, outputs=outputs, keep=keep,
+        name=name, doc=doc, eager=eager, shape=shape, vjp=vjp, lower=lower, domain=domain,
+        kinks=kinks, examples=tuple(examples), variadic=variadic, outputs=outputs, keep=keep,
         plans=() if variadic or not vjp else _plans(keep),
     )  # fmt: skip
     TABLE[name] = entry

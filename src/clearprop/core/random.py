@@ -233,7 +233,7 @@ class Generator:
                 out = np.argsort(np.where(p > 0, race / p, np.inf), 1, kind="stable")[
                     :, :num_samples
                 ]
-        return out.reshape(np.shape(probs)[:-1] + (num_samples,)).astype(np.int64)
+        return out.reshape((*np.shape(probs)[:-1], num_samples)).astype(np.int64)
 
 
 def _box_muller(u: np.ndarray) -> np.ndarray:

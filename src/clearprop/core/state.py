@@ -36,7 +36,7 @@ class Scope:
 
 
 class Context:
-    """State of one thread. `interpreter` None is the eager one, inlined in `core.apply` for speed."""
+    """State of one thread. `interpreter` None is the eager one, inlined in `core.apply`."""
 
     __slots__ = ("anomaly", "grad", "inference", "interpreter", "run", "scope")
 

@@ -3,32 +3,21 @@ Tensor.
 """
 
 from clearprop.ops import composite, contract, create, elementwise, index, methods, movement
-from clearprop.ops.broadcasting import TensorLike, constant, here
 from clearprop.ops.composite import *
 from clearprop.ops.contract import *
 from clearprop.ops.create import *
 from clearprop.ops.elementwise import *
 from clearprop.ops.index import *
-from clearprop.ops.methods import addcdiv, addcmul
+from clearprop.ops.methods import addcdiv as addcdiv
+from clearprop.ops.methods import addcmul as addcmul
 
-absolute, clip, swapaxes, ravel = (
-    elementwise.abs,
-    elementwise.clamp,
-    composite.transpose,
-    composite.flatten,
-)
-multiply, subtract, divide, negative = (
-    elementwise.mul,
-    elementwise.sub,
-    elementwise.div,
-    elementwise.neg,
-)
-greater, less, greater_equal, less_equal = (
-    elementwise.gt,
-    elementwise.lt,
-    elementwise.ge,
-    elementwise.le,
-)
+# PyTorch's other names
+absolute, negative = elementwise.abs, elementwise.neg
+multiply, subtract, divide = elementwise.mul, elementwise.sub, elementwise.div
+greater, less = elementwise.gt, elementwise.lt
+greater_equal, less_equal = elementwise.ge, elementwise.le
+clip = elementwise.clamp
+swapaxes, ravel = composite.transpose, composite.flatten
 cast = movement.cast
 
 NAMES = sorted(

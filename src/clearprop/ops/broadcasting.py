@@ -248,9 +248,9 @@ def binary(prim: Primitive, kind: str = ANY) -> Callable[[TensorLike, TensorLike
             vx = x.value
             if cy in TENSORS:
                 vy = y.value
-                if vx.dtype is vy.dtype and vx.shape == vy.shape and vx.dtype.kind == "f":
-                    if kind is not BITS:
-                        return apply2(prim, x, y)
+                d = vx.dtype
+                if d is vy.dtype and vx.shape == vy.shape and d.kind == "f" and kind is not BITS:
+                    return apply2(prim, x, y)
             elif (cy is float or cy is int) and vx.dtype.kind == "f" and kind is not BITS:
                 return apply2(prim, x, constant(y, vx.dtype, vx.shape))
         a, b = match(name, x, y, kind is FLOATS)
@@ -320,7 +320,8 @@ def finite_scalar(op: str, name: str, value: Any) -> float:
 
 
 __all__ = [
-    "ANY", "BITS", "DTYPES", "FLOATS", "INTEGER", "NUMBERS", "Number", "TensorLike", "as_tensor_or_number", "binary", "broadcast",
-    "broadcast_shapes", "cast", "constant", "expand_to", "finite_scalar", "here", "match", "normal_dim", "normal_dims", "promote_types_of",
+    "ANY", "BITS", "DTYPES", "FLOATS", "INTEGER", "NUMBERS", "Number", "TensorLike",
+    "as_tensor_or_number", "binary", "broadcast", "broadcast_shapes", "cast", "constant",
+    "expand_to", "finite_scalar", "here", "match", "normal_dim", "normal_dims", "promote_types_of",
     "result_type", "tensor_of", "unary", "zeros_for",
 ]  # fmt: skip

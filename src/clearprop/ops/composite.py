@@ -143,8 +143,11 @@ def permute(x: Tensor, *dim: Any) -> Tensor:
     given = tuple(dim[0]) if len(dim) == 1 and isinstance(dim[0], tuple | list) else dim
     dims = tuple(normal_dim("permute", d, x.ndim) for d in given)
     if sorted(dims) != list(range(x.ndim)):
-        raise ShapeError(f"permute(sparse_coo): number of dimensions in the tensor input does not match the length of the desired ordering "
-                         f"of dimensions i.e. input.dim() = {x.ndim} is not equal to len(dims) = {list(given)}{here()}")  # fmt: skip
+        raise ShapeError(
+            "permute(sparse_coo): number of dimensions in the tensor input does not match the"
+            f" length of the desired ordering of dimensions i.e. input.dim() = {x.ndim} is not"
+            f" equal to len(dims) = {list(given)}{here()}"
+        )
     return movement.permute(x, dims)
 
 
@@ -205,8 +208,11 @@ def expand(x: Tensor, *shape: Any) -> Tensor:
     full = tuple(x.shape[i - lead] if n == -1 and i >= lead else n for i, n in enumerate(wanted))
     for i, n in enumerate(full[lead:]):
         if x.shape[i] not in (1, n):
-            raise ShapeError(f"expand: The expanded size of the tensor ({n}) must match the existing size ({x.shape[i]}) at non-singleton "
-                             f"dimension {i + lead}.  Target sizes: {list(wanted)}.  Tensor sizes: {list(x.shape)}{here()}")  # fmt: skip
+            raise ShapeError(
+                f"expand: The expanded size of the tensor ({n}) must match the existing size"
+                f" ({x.shape[i]}) at non-singleton dimension {i + lead}.  Target sizes:"
+                f" {list(wanted)}.  Tensor sizes: {list(x.shape)}{here()}"
+            )
     return expand_to(x, full)
 
 
@@ -301,8 +307,10 @@ def split(x: Tensor, split_size: Any, dim: int = 0) -> tuple[Tensor, ...]:
     else:
         lengths = list(split_size)
         if builtins.sum(lengths) != n:
-            raise ShapeError(f"split_with_sizes expects split_sizes to sum exactly to {n} (input tensor's size at dimension {d}), "
-                             f"but got split_sizes={lengths}{here()}")  # fmt: skip
+            raise ShapeError(
+                f"split_with_sizes expects split_sizes to sum exactly to {n} (input tensor's size"
+                f" at dimension {d}), but got split_sizes={lengths}{here()}"
+            )
     starts = np.cumsum([0, *lengths])
     return tuple(narrow(x, d, int(a), int(k)) for a, k in zip(starts, lengths, strict=False))
 
@@ -343,8 +351,11 @@ def cat(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
         if x.ndim != ndim or builtins.any(
             a != b for k, (a, b) in enumerate(zip(x.shape, kept[0].shape, strict=True)) if k != axis
         ):
-            raise ShapeError(f"cat: Sizes of tensors must match except in dimension {axis}. Expected {list(kept[0].shape)} but got "
-                             f"{list(x.shape)} for tensor number {i} in the list.{here()}")  # fmt: skip
+            raise ShapeError(
+                f"cat: Sizes of tensors must match except in dimension {axis}. Expected"
+                f" {list(kept[0].shape)} but got {list(x.shape)} for tensor number {i} in the"
+                f" list.{here()}"
+            )
     return apply(movement.concat_p, *(cast(x, d) for x in kept), dim=axis)
 
 
@@ -462,8 +473,10 @@ def prod(
 def _needs_float(op: str, x: Tensor) -> None:
     if x.dtype.category != FLOAT:
         name = {"int64": "Long", "int32": "Int", "bool": "Bool"}.get(x.dtype.name, x.dtype.name)
-        raise DtypeError(f"{op}(): could not infer output dtype. Input dtype must be either a floating point or complex dtype. Got: {name}; "
-                         f"x is {x.aval}: use x.float(){here()}")  # fmt: skip
+        raise DtypeError(
+            f"{op}(): could not infer output dtype. Input dtype must be either a floating point or"
+            f" complex dtype. Got: {name}; x is {x.aval}: use x.float(){here()}"
+        )
 
 
 def _count(x: Tensor, dims: tuple[int, ...]) -> int:
@@ -523,7 +536,7 @@ def std(
 
 
 def safe_sqrt(v: Tensor) -> Tensor:
-    """sqrt(v) whose gradient at 0 is 0: the root is taken of 1 there, and the result put back to 0."""
+    """sqrt(v) whose gradient at 0 is 0: the root of 1 is taken there, and put back to 0."""
     zero = v == 0
     return ew.where(
         zero,

@@ -109,7 +109,7 @@ def _plain(data: Any) -> Any:
 
 
 def as_tensor(data: Any, dtype: dtype | None = None, device: Any = None) -> Tensor:
-    """`data` as a tensor, sharing memory with an array, and itself if it is a tensor of that dtype."""
+    """`data` as a tensor, sharing memory with an array, itself if it is a tensor of that dtype."""
     _cpu(device)
     if isinstance(data, Tensor):
         return data if dtype is None else data.to(dtype)
@@ -332,7 +332,7 @@ def randperm(
 def normal(
     mean: Any, std: Any = 1.0, size: Any = None, *, generator: Generator | None = None
 ) -> Tensor:
-    """Normal numbers with the given mean and standard deviation (numbers with `size`, or tensors)."""
+    """Normal numbers of a mean and standard deviation (numbers with `size`, or tensors)."""
     if size is None:
         shape = np.broadcast_shapes(*(t.shape for t in (mean, std) if isinstance(t, Tensor)))
         z = randn(shape, generator=generator)
@@ -365,7 +365,7 @@ def multinomial(
 
 
 __all__ = [
-    "arange", "as_tensor", "bernoulli", "empty", "empty_like", "eye", "from_dlpack", "from_numpy", "full", "full_like", "linspace",
-    "multinomial", "normal", "ones", "ones_like", "rand", "rand_like", "randint", "randn", "randn_like", "randperm", "tensor",
-    "zeros", "zeros_like",
+    "arange", "as_tensor", "bernoulli", "empty", "empty_like", "eye", "from_dlpack", "from_numpy",
+    "full", "full_like", "linspace", "multinomial", "normal", "ones", "ones_like", "rand",
+    "rand_like", "randint", "randn", "randn_like", "randperm", "tensor", "zeros", "zeros_like",
 ]  # fmt: skip

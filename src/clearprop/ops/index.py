@@ -419,5 +419,6 @@ def nonzero(x: Tensor, *, as_tuple: bool = False) -> Any:
 
 
 __all__ = [
-    "gather", "getitem", "index_add", "index_select", "masked_fill", "masked_select", "nonzero", "scatter_add", "take_along_dim",
+    "gather", "getitem", "index_add", "index_select", "masked_fill", "masked_select", "nonzero",
+    "scatter_add", "take_along_dim",
 ]  # fmt: skip

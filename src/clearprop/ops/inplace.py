@@ -112,14 +112,9 @@ def assign(x: Tensor, value: Any, op: str) -> Tensor:
         lead = new.ndim - x.ndim
         if lead > 0 and all(n == 1 for n in new.shape[:lead]):
             new = movement.reshape_to(new, new.shape[lead:])
-        try:
-            new = (
-                expand_to(new, x.shape)
-                if np.broadcast_shapes(new.shape, x.shape) == x.shape
-                else new
-            )
-        except ValueError:
-            pass
+        padded = (1,) * (x.ndim - new.ndim) + new.shape
+        if all(n in (1, m) for n, m in zip(padded, x.shape, strict=False)):
+            new = expand_to(new, x.shape)
     if new.shape != x.shape:
         raise ShapeError(
             f"{op}: output with shape {list(x.shape)} doesn't match the broadcast shape of the"

@@ -28,11 +28,14 @@ from clearprop.ops.broadcasting import cast, here
 
 # NumPy's functions of an array and a tensor (array on the left) that mean an operator
 _UFUNCS = {
-    "add": elementwise.add, "subtract": elementwise.sub, "multiply": elementwise.mul, "divide": elementwise.div,
-    "true_divide": elementwise.div, "floor_divide": elementwise.floor_divide, "remainder": elementwise.remainder,
-    "power": elementwise.pow, "matmul": contract.matmul, "equal": elementwise.eq, "not_equal": elementwise.ne,
-    "less": elementwise.lt, "less_equal": elementwise.le, "greater": elementwise.gt, "greater_equal": elementwise.ge,
-    "bitwise_and": elementwise.bitwise_and, "bitwise_or": elementwise.bitwise_or, "bitwise_xor": elementwise.bitwise_xor,
+    "add": elementwise.add, "subtract": elementwise.sub, "multiply": elementwise.mul,
+    "divide": elementwise.div, "true_divide": elementwise.div,
+    "floor_divide": elementwise.floor_divide, "remainder": elementwise.remainder,
+    "power": elementwise.pow, "matmul": contract.matmul, "equal": elementwise.eq,
+    "not_equal": elementwise.ne, "less": elementwise.lt, "less_equal": elementwise.le,
+    "greater": elementwise.gt, "greater_equal": elementwise.ge,
+    "bitwise_and": elementwise.bitwise_and, "bitwise_or": elementwise.bitwise_or,
+    "bitwise_xor": elementwise.bitwise_xor,
 }  # fmt: skip
 
 
@@ -177,68 +180,93 @@ def contains(x: Tensor, item: Any) -> bool:
     return bool(composite.any(elementwise.eq(x, item)))
 
 
+def named(module: Any, names: str) -> list[Any]:
+    """The functions of a module with these names."""
+    return [getattr(module, name) for name in names.split()]
+
+
 # Functions whose first argument is the tensor, under their own names.
 FUNCTIONS = [
-    *(getattr(elementwise, n) for n in ["neg", "abs", "sign", "exp", "expm1", "log", "log2", "log10", "log1p", "sqrt", "rsqrt", "reciprocal", "sin", "cos", "tan", "asin", "acos", "atan", "sinh", "cosh", "asinh", "acosh", "atanh", "tanh", "sigmoid", "erf", "relu", "floor", "ceil", "round", "trunc", "mul", "div", "pow", "square", "maximum", "minimum", "atan2", "fmod", "remainder", "floor_divide", "eq", "ne", "lt", "le", "gt", "ge", "bitwise_and", "bitwise_or", "bitwise_xor", "bitwise_not", "logical_not", "logical_and", "logical_or", "logical_xor", "where", "clamp", "isnan", "isinf", "isfinite", "lerp", "nan_to_num"] if n != "where"),
-    *(getattr(composite, n) for n in ["reshape", "view", "flatten", "unflatten", "squeeze", "unsqueeze", "permute", "transpose", "t", "movedim", "expand", "expand_as", "broadcast_to", "repeat", "tile", "flip", "roll", "narrow", "select", "split", "chunk", "unbind", "repeat_interleave", "tril", "triu", "sum", "prod", "mean", "var", "std", "max", "min", "amax", "amin", "argmax", "argmin", "any", "all", "count_nonzero", "cumsum", "cumprod", "logsumexp", "softmax", "log_softmax", "norm", "argsort", "sort", "topk", "median", "clone", "contiguous", "diag", "trace", "allclose", "equal"]),
-    *(getattr(contract, n) for n in ["matmul", "mm", "bmm", "mv", "dot", "outer", "addmm", "baddbmm"]),
-    *(getattr(index, n) for n in ["gather", "take_along_dim", "scatter_add", "index_select", "index_add", "masked_fill", "masked_select", "nonzero"]),
-    addcmul, addcdiv, to, type_as, cpu,
-]  # fmt: skip
-
-INPLACE = [
-    "neg",
-    "abs",
-    "exp",
-    "expm1",
-    "log",
-    "log1p",
-    "sqrt",
-    "rsqrt",
-    "reciprocal",
-    "sin",
-    "cos",
-    "tan",
-    "tanh",
-    "sigmoid",
-    "relu",
-    "floor",
-    "ceil",
-    "round",
-    "trunc",
-    "mul",
-    "div",
-    "pow",
-    "square",
-    "remainder",
-    "floor_divide",
-    "clamp",
-    "nan_to_num",
-    "lerp",
-    "addcmul",
-    "addcdiv",
-    "masked_fill",
-    "scatter_add",
-    "index_add",
-    "add",
-    "sub",
-    "tril",
-    "triu",
-    "cumsum",
+    *named(
+        elementwise,
+        """
+        neg abs sign exp expm1 log log2 log10 log1p sqrt rsqrt reciprocal sin cos tan asin
+        acos atan sinh cosh asinh acosh atanh tanh sigmoid erf relu floor ceil round trunc
+        mul div pow square maximum minimum atan2 fmod remainder floor_divide eq ne lt le gt
+        ge bitwise_and bitwise_or bitwise_xor bitwise_not logical_not logical_and logical_or
+        logical_xor clamp isnan isinf isfinite lerp nan_to_num
+        """,
+    ),
+    *named(
+        composite,
+        """
+        reshape view flatten unflatten squeeze unsqueeze permute transpose t movedim expand
+        expand_as broadcast_to repeat tile flip roll narrow select split chunk unbind
+        repeat_interleave tril triu sum prod mean var std max min amax amin argmax argmin
+        any all count_nonzero cumsum cumprod logsumexp softmax log_softmax norm argsort sort
+        topk median clone contiguous diag trace allclose equal
+        """,
+    ),
+    *named(
+        contract,
+        """
+        matmul mm bmm mv dot outer addmm baddbmm
+        """,
+    ),
+    *named(
+        index,
+        """
+        gather take_along_dim scatter_add index_select index_add masked_fill masked_select
+        nonzero
+        """,
+    ),
+    addcmul,
+    addcdiv,
+    to,
+    type_as,
+    cpu,
 ]
 
-_NAMED = {f.__name__: f for f in FUNCTIONS} | {"add": add_method, "sub": sub_method}
-_NAMED |= {"clip": elementwise.clamp, "absolute": elementwise.abs, "ravel": composite.flatten, "swapaxes": composite.transpose,
-           "view_as": lambda x, other: composite.view(x, other.shape), "reshape_as": lambda x, other: composite.reshape(x, other.shape),
-           "greater": elementwise.gt, "less": elementwise.lt, "multiply": elementwise.mul, "subtract": sub_method, "divide": elementwise.div,
-           "negative": elementwise.neg, "where": lambda x, condition, other: elementwise.where(condition, x, other)}  # fmt: skip
+# Those that write their result into the tensor, under the name with an underscore.
+INPLACE = """
+    neg abs exp expm1 log log1p sqrt rsqrt reciprocal sin cos tan tanh sigmoid relu floor
+    ceil round trunc mul div pow square remainder floor_divide clamp nan_to_num lerp addcmul
+    addcdiv masked_fill scatter_add index_add add sub tril triu cumsum
+""".split()
 
-_CASTS = {"float": float32, "double": float64, "half": float16, "long": int64, "int": int32, "short": int16, "char": int8,
-          "byte": uint8, "bool": bool_}  # fmt: skip
+_NAMED = {f.__name__: f for f in FUNCTIONS} | {"add": add_method, "sub": sub_method}
+_NAMED |= {
+    "clip": elementwise.clamp,
+    "absolute": elementwise.abs,
+    "ravel": composite.flatten,
+    "swapaxes": composite.transpose,
+    "view_as": lambda x, other: composite.view(x, other.shape),
+    "reshape_as": lambda x, other: composite.reshape(x, other.shape),
+    "greater": elementwise.gt,
+    "less": elementwise.lt,
+    "multiply": elementwise.mul,
+    "subtract": sub_method,
+    "divide": elementwise.div,
+    "negative": elementwise.neg,
+    "where": lambda x, condition, other: elementwise.where(condition, x, other),
+}
+
+_CASTS = {
+    "float": float32,
+    "double": float64,
+    "half": float16,
+    "long": int64,
+    "int": int32,
+    "short": int16,
+    "char": int8,
+    "byte": uint8,
+    "bool": bool_,
+}
 
 _OPERATORS = {
-    "add": elementwise.add, "sub": elementwise.sub, "mul": elementwise.mul, "truediv": elementwise.div, "pow": elementwise.pow,
-    "floordiv": elementwise.floor_divide, "mod": elementwise.remainder, "matmul": contract.matmul, "and": elementwise.bitwise_and,
+    "add": elementwise.add, "sub": elementwise.sub, "mul": elementwise.mul,
+    "truediv": elementwise.div, "pow": elementwise.pow, "floordiv": elementwise.floor_divide,
+    "mod": elementwise.remainder, "matmul": contract.matmul, "and": elementwise.bitwise_and,
     "or": elementwise.bitwise_or, "xor": elementwise.bitwise_xor,
 }  # fmt: skip
 
@@ -267,14 +295,29 @@ def attach() -> None:
     for name in ("zeros", "ones", "empty", "full", "tensor"):
         setattr(Tensor, f"new_{name}", _new(getattr(create, name)))
     special: dict[str, Any] = {
-        "__eq__": _eq, "__ne__": _ne, "__neg__": elementwise.neg, "__pos__": lambda x: x, "__abs__": elementwise.abs,
-        "__invert__": elementwise.bitwise_not, "__getitem__": index.getitem, "__setitem__": inplace.setitem, "__iter__": iterate,
-        "__contains__": contains, "__array_ufunc__": _array_ufunc, "type": _type,
-        "T": property(lambda x: composite.permute(x, tuple(reversed(range(x.ndim)))) if x.ndim != 2 else composite.t(x)),
+        "__eq__": _eq,
+        "__ne__": _ne,
+        "__neg__": elementwise.neg,
+        "__pos__": lambda x: x,
+        "__abs__": elementwise.abs,
+        "__invert__": elementwise.bitwise_not,
+        "__getitem__": index.getitem,
+        "__setitem__": inplace.setitem,
+        "__iter__": iterate,
+        "__contains__": contains,
+        "__array_ufunc__": _array_ufunc,
+        "type": _type,
+        "T": property(
+            lambda x: (
+                composite.permute(x, tuple(reversed(range(x.ndim))))
+                if x.ndim != 2
+                else composite.t(x)
+            )
+        ),
         "mT": property(composite.mT),
         "bernoulli": lambda x, *, generator=None: create.bernoulli(x, generator=generator),
         "multinomial": create.multinomial,
-    }  # fmt: skip
+    }
     for name, f in special.items():
         setattr(Tensor, name, f)
 

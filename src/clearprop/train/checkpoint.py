@@ -91,7 +91,8 @@ def load_checkpoint(path: str | os.PathLike[str]) -> dict[str, Any]:
             metadata = file.metadata() or {}
             if metadata.get("format") != FORMAT:
                 raise DataError(BROKEN.format(path=path, error=f"not a {FORMAT}"), path)
-            arrays = {name: file.get_tensor(name) for name in file.keys()}
+            names = file.keys()
+            arrays = {name: file.get_tensor(name) for name in names}
         return unpacked(json.loads(metadata["state"]), arrays)  # type: ignore[no-any-return]
     except FileNotFoundError:
         raise DataError(f"checkpoint: there is no file {path}", path) from None
