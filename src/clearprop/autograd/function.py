@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from clearprop.core import Aval, Leaf, Node, Pick, Tensor, local, wrap
+from clearprop.core import Leaf, Node, Pick, Tensor, local, wrap
 from clearprop.core.node import SECOND_BACKWARD, sequence
 from clearprop.core.provenance import user_frame
 from clearprop.core.tensor import refresh, version_cell
@@ -90,6 +90,11 @@ class FunctionNode(Node):
     """A node whose rule is the `backward` of a Function."""
 
     __slots__ = ()
+
+    ctx: FunctionCtx
+    function: type[Function]
+    takes: list[Any]
+    picks: list[Pick]
 
     @property
     def name(self) -> str:
@@ -216,7 +221,7 @@ def _node(
     node.code, node.lasti = (None, 0) if frame is None else (frame.f_code, frame.f_lasti)
     node.ctx, node.function = ctx, cls
     node.takes = [a.aval if isinstance(a, Tensor) else None for a in args]
-    node.avals = [y.aval if isinstance(y, Tensor) else Aval((), None) for y in outs]  # type: ignore[arg-type]
+    node.avals = tuple(y.aval if isinstance(y, Tensor) else None for y in outs)
     node.picks = [Pick(node, i) for i in range(len(outs))] if len(outs) > 1 else []
     ctx._node = node
     return node

@@ -175,7 +175,10 @@ def retain_grad(self: Tensor) -> None:
         self.retains_grad = True
 
 
-Tensor.backward = _tensor_backward  # type: ignore[attr-defined]
-Tensor.register_hook = register_hook  # type: ignore[attr-defined]
-Tensor.register_post_accumulate_grad_hook = register_post_accumulate_grad_hook  # type: ignore[attr-defined]
-Tensor.retain_grad = retain_grad  # type: ignore[attr-defined]
+for _name, _method in (
+    ("backward", _tensor_backward),
+    ("register_hook", register_hook),
+    ("register_post_accumulate_grad_hook", register_post_accumulate_grad_hook),
+    ("retain_grad", retain_grad),
+):
+    setattr(Tensor, _name, _method)

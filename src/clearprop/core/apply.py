@@ -157,7 +157,7 @@ def apply_view(prim: Primitive, x: Tensor, params: dict[str, Any]) -> Tensor:
         out.node = _record(c, prim, (x,), params, value)
         if shares:
             base, steps = (x, ()) if x.view is None else (x.view.base, x.view.steps)
-            out.view = ViewOf(base, (*steps, (prim, params, x.aval)), out.cell[0])
+            out.view = ViewOf(base, (*steps, (prim, params, x.aval)), version_cell(x)[0])
     return out
 
 

@@ -56,7 +56,7 @@ bool_   = dtype("bool",    "bool", BOOL)
 # fmt: on
 
 DTYPES = (float32, float64, float16, int64, int32, int16, int8, uint8, bool_)
-_BY_CHAR = {d.np.char: d for d in DTYPES}
+_BY_CHAR: dict[str, dtype] = {d.np.char: d for d in DTYPES}
 for _char in "bhilq":  # C names: two of them are the same size on every platform
     _BY_CHAR.setdefault(_char, {1: int8, 2: int16, 4: int32, 8: int64}[np.dtype(_char).itemsize])
 _BY_NAME = {d.name: d for d in DTYPES} | {"float": float32, "double": float64, "half": float16}
@@ -129,8 +129,6 @@ class Aval(NamedTuple):
 
     def __repr__(self) -> str:
         return f"{self.dtype.short}[{','.join(map(str, self.shape))}]"
-
-    __str__ = __repr__
 
 
 def promote_types(a: dtype, b: dtype) -> dtype:

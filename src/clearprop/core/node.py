@@ -71,6 +71,7 @@ class Node:
     out_cell: list[int] | None = None
     hooks: dict[int, Any] | None = None
     retain: Any = None
+    avals: tuple[Any, ...] = ()  # of a node with several outputs
 
     @property
     def name(self) -> str:

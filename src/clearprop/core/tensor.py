@@ -36,6 +36,10 @@ class ViewOf:
 
     __slots__ = ("base", "seen", "steps")
 
+    base: Tensor
+    steps: tuple[ViewStep, ...]
+    seen: int
+
     def __init__(self, base: Tensor, steps: tuple[ViewStep, ...], seen: int) -> None:
         self.base = base
         self.steps = steps

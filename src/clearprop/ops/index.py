@@ -221,13 +221,14 @@ def _entries(x: Tensor, idx: Any) -> list[Any]:
 def _nonzero_of(mask: Tensor) -> list[Tensor]:
     found = [wrap(i, None) for i in np.nonzero(mask.array("indexing with a bool tensor"))]
     for i, n in zip(found, mask.shape, strict=True):
-        i.mask_size = n
+        vars(i)["mask_size"] = n
     return found
 
 
 def basic(x: Tensor, entries: list[Any]) -> tuple[Tensor, list[Tensor | None]]:
     """x after the slices, numbers and Nones; and per remaining axis its integer tensor, or None."""
-    starts, stops, steps, shape = [], [], [], []
+    bounds: list[tuple[int, int, int]] = []  # start, stop and step per axis of x
+    shape: list[int] = []
     tensors: list[Tensor | None] = []
     axis = 0
     for part in entries:
@@ -241,7 +242,7 @@ def basic(x: Tensor, entries: list[Any]) -> tuple[Tensor, list[Tensor | None]]:
             if s <= 0:
                 raise ValueError(f"index: step must be greater than zero; use flip(dims){here()}")
             b = max(a, b)
-            starts.append(a), stops.append(b), steps.append(s)
+            bounds.append((a, b, s))
             shape.append(-(-(b - a) // s))
             tensors.append(None)
         elif isinstance(part, Tensor):
@@ -251,7 +252,7 @@ def basic(x: Tensor, entries: list[Any]) -> tuple[Tensor, list[Tensor | None]]:
                     "index: The shape of the mask does not match the shape of the indexed tensor"
                     f" {list(x.shape)} at index {axis}{here()}"
                 )
-            starts.append(0), stops.append(n), steps.append(1)
+            bounds.append((0, n, 1))
             shape.append(n)
             tensors.append(checked_index("index", part, n))
         else:
@@ -267,12 +268,10 @@ def basic(x: Tensor, entries: list[Any]) -> tuple[Tensor, list[Tensor | None]]:
                     f"index {i} is out of bounds for dimension {axis} with size {n}{here()}"
                 )
             i %= n
-            starts.append(i), stops.append(i + 1), steps.append(1)
+            bounds.append((i, i + 1, 1))
         axis += 1
-    if any(
-        a or b != n or s != 1
-        for a, b, s, n in zip(starts, stops, steps, x.value.shape, strict=True)
-    ):
+    if bounds != [(0, n, 1) for n in x.value.shape]:
+        starts, stops, steps = (list(column) for column in zip(*bounds, strict=True))
         x = slice_(x, starts, stops, steps)
     return reshape_to(x, tuple(shape)), tensors
 

@@ -275,9 +275,8 @@ def attach() -> None:
     """Give Tensor its operators and methods."""
     for name, f in _NAMED.items():
         setattr(Tensor, name, f)
-    for name in INPLACE:
+    for name in [*INPLACE, "clip"]:
         setattr(Tensor, f"{name}_", inplace.inplace(f"{name}_", _NAMED[name]))
-    Tensor.clip_ = Tensor.clamp_  # type: ignore[attr-defined]
     for name, d in _CASTS.items():
         setattr(Tensor, name, _caster(name, d))
     for name, f in _OPERATORS.items():
