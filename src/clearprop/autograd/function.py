@@ -192,7 +192,8 @@ class Function:
             if x.view is not None:
                 refresh(x)
         ctx.needs_input_grad = tuple(isinstance(a, Tensor) and a.node is not None for a in args)
-        record = c.grad and any(ctx.needs_input_grad)
+        before = c.grad
+        record = before and any(ctx.needs_input_grad)
         edges = tuple(x.node for x in tensors)
         separate = cls.setup_context is not Function.setup_context
         c.grad = False
@@ -201,7 +202,7 @@ class Function:
             if separate:
                 cls.setup_context(ctx, args, outs)
         finally:
-            c.grad = c.grad or record or False
+            c.grad = before
         many = isinstance(outs, tuple | list)
         results = list(outs) if many else [outs]
         if record:
