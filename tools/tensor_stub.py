@@ -1,7 +1,7 @@
 """Write src/clearprop/core/tensor.pyi: Tensor as type checkers and editors should see it.
 
-Most methods of Tensor are attached when `clearprop` is imported (ops/methods.py, autograd), where no type
-checker can follow. This reads core/tensor.py and the attached functions and writes the stub:
+Most methods of Tensor are attached when `clearprop` is imported (ops/methods.py, autograd), where
+no type checker can follow. This reads core/tensor.py and the attached functions and writes:
 
     python tools/tensor_stub.py           # write
     python tools/tensor_stub.py --check   # exit 1 if the file is not what would be written

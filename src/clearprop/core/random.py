@@ -26,7 +26,7 @@ class Generator:
 
     >>> from clearprop.core.random import Generator
     >>> Generator().manual_seed(0).randperm(4).tolist()
-    [2, 0, 1, 3]
+    [0, 1, 3, 2]
     """
 
     def __init__(self, device: str = "cpu") -> None:

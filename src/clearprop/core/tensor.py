@@ -14,6 +14,7 @@ import numpy as np
 
 from clearprop.core.dtypes import FLOAT, Aval, dtype, from_numpy_dtype
 from clearprop.core.node import Leaf, Node, Pick
+from clearprop.core.printing import text_of
 from clearprop.core.state import local
 from clearprop.errors import AutogradError, TraceError
 
@@ -332,8 +333,10 @@ class Tensor:
             extra += f", grad_fn=<{grad_fn.name}>"
         elif self.node is not None:
             extra += ", requires_grad=True"
-        with np.printoptions(precision=4, threshold=1000, edgeitems=3, linewidth=96):
-            body = np.array2string(self.value, separator=", ", prefix="tensor(")
+        body = text_of(self.value, "tensor(")
+        last = body.rpartition("\n")[2]
+        if extra and len(last) + len(extra) > 72:
+            extra = f",\n       {extra[2:]}"
         return f"tensor({body}{extra})"
 
 
