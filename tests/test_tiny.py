@@ -101,7 +101,7 @@ def test_arrays_are_shared_with_numpy():
 
 
 def test_errors_name_the_line():
-    with pytest.raises(RuntimeError, match="test_tiny.py"):
+    with pytest.raises(RuntimeError, match=r"test_tiny\.py"):
         cp.ones(2, 3) @ cp.ones(2, 3)
 
 
