@@ -7,15 +7,19 @@ its node is reached. No recursion; what a node kept is freed as the walk passes 
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from clearprop.core import Leaf, Node, Pick, Tensor, apply, local, wrap
+from clearprop.core import Leaf, Node, Pick, Tensor, apply1, local, wrap
+from clearprop.core.tensor import TENSORS
 from clearprop.errors import AutogradError, ShapeError
-from clearprop.ops import movement, ones_like
-from clearprop.ops.broadcasting import here, zeros_for
+from clearprop.ops import movement
+from clearprop.ops.broadcasting import constant, here, zeros_for
+
+_creation = operator.attrgetter("seq")
 
 NO_GRAD_FN = (
     "backward: element {i} of tensors does not require grad and does not have a grad_fn: nothing"
@@ -26,6 +30,11 @@ NOT_SCALAR = (
     "backward: grad can be implicitly created only for scalar outputs; this one is {aval}. "
     "Reduce it (loss.mean()) or pass gradient={here}"
 )
+
+
+def one_like(y: Tensor) -> Tensor:
+    """d(y)/d(y) of an output with one element."""
+    return constant(1, y.value.dtype, y.value.shape)
 
 
 def seeds(outputs: Sequence[Tensor], grads: Any, what: str) -> list[Tensor]:
@@ -42,7 +51,7 @@ def seeds(outputs: Sequence[Tensor], grads: Any, what: str) -> list[Tensor]:
         if g is None:
             if y.numel() != 1:
                 raise AutogradError(NOT_SCALAR.format(aval=y.aval, here=here()))
-            g = ones_like(y.detach())
+            g = one_like(y)
         elif g.shape != y.shape:
             raise ShapeError(
                 f"{what}: Mismatch in shape: grad_output[{i}] has a shape of {list(g.shape)} and"
@@ -52,21 +61,16 @@ def seeds(outputs: Sequence[Tensor], grads: Any, what: str) -> list[Tensor]:
     return out
 
 
-def collect(roots: list[Any], stop: set[Any]) -> list[Any]:
-    """All nodes reachable from roots, newest first; the walk does not look behind the nodes in
-    `stop`.
-    """
+def collect(roots: list[Any]) -> list[Any]:
+    """All nodes reachable from roots, newest first."""
     seen = set(roots)
-    stack = list(roots)
+    stack = list(seen)
     while stack:
-        node = stack.pop()
-        if node in stop:
-            continue
-        for edge in node.edges:
+        for edge in stack.pop().edges:
             if edge is not None and edge not in seen:
                 seen.add(edge)
                 stack.append(edge)
-    return sorted(seen, key=lambda n: n.seq, reverse=True)
+    return sorted(seen, key=_creation, reverse=True)
 
 
 def needed(nodes: list[Any], targets: set[Any]) -> set[Any]:
@@ -108,8 +112,9 @@ def _walk(
         if type(node) is Leaf:
             g = _own(g)
         cotangents[node] = cotangents[node] + g if node in cotangents else g
-    nodes = collect(roots, set())
+    nodes = collect(roots)
     useful = None if targets is None else needed(nodes, targets)
+    plain = targets is None and not create_graph and not local.c.anomaly
     for node in nodes:
         g = cotangents.pop(node, None)
         if g is None or (useful is not None and node not in useful):
@@ -120,37 +125,62 @@ def _walk(
             _keep(node, g)
         if targets is not None and node in targets:
             found[node] = g
-        if type(node) is Leaf:
+        kind = node.__class__
+        if kind is Leaf:
             if targets is None:
                 _accumulate(node, g, create_graph)
             continue
-        if type(node) is Pick:
+        if kind is Pick:
             slots = cotangents.setdefault(node.main, {})
             slots[node.index] = slots[node.index] + g if node.index in slots else g
             continue
-        _spread(node, g, cotangents, useful, create_graph)
+        edges = node.edges
+        if plain and kind is Node and g.__class__ is not dict and not node.prim.variadic:
+            rules, saved, out, params = _plain(node)
+            i = 0
+            for edge in edges:
+                if edge is not None:
+                    rule = rules[i]
+                    part = rule(g, out, *saved, **params) if params else rule(g, out, *saved)
+                    old = cotangents.get(edge)
+                    if old is not None:
+                        part = old + part
+                    elif edge.__class__ is Leaf and (part is g or _borrowed(part)):
+                        part = _own(part)
+                    cotangents[edge] = part
+                i += 1  # noqa: SIM113  (enumerate costs more than the rest of the loop)
+        else:
+            if kind is Node:
+                parts = pull(node, g, useful, create_graph)
+            else:
+                parts = node.pull(g, useful)
+            if local.c.anomaly:
+                _check_finite(node, g, parts)
+            for edge, part in zip(edges, parts, strict=True):
+                if part is not None and edge is not None:
+                    old = cotangents.get(edge)
+                    if old is not None:
+                        part = old + part
+                    elif edge.__class__ is Leaf and (part is g or _borrowed(part)):
+                        part = _own(part)
+                    cotangents[edge] = part
         if not retain:
             node.free()
     return found
 
 
-def _spread(node: Any, g: Any, cotangents: dict[Any, Any], useful: Any, create_graph: bool) -> None:
-    """Run the rules of one node and add their results to the cotangents of its inputs."""
-    contributions = (
-        node.pull(g, useful) if hasattr(node, "pull") else pull(node, g, useful, create_graph)
-    )
-    if local.c.anomaly:
-        _check_finite(node, g, contributions)
-    for edge, part in zip(node.edges, contributions, strict=True):
-        if part is None or edge is None:
-            continue
-        old = cotangents.get(edge)
-        if old is not None:
-            cotangents[edge] = old + part
-        elif type(edge) is Leaf and (part is g or _borrowed(part)):
-            cotangents[edge] = _own(part)
-        else:
-            cotangents[edge] = part
+def _plain(node: Node) -> tuple[Any, Any, Any, dict[str, Any]]:
+    """(rules, saved inputs, output, params) of a node, checked; nothing is recorded."""
+    saved, out = node.saved, node.out
+    if saved is None or node.out_cell is not None:
+        node.check_saved()
+    for x in saved:  # type: ignore[union-attr]
+        if x.__class__ in TENSORS and x.cell is not None:
+            node.check_saved()
+            break
+    if out is not None:
+        out = wrap(out, None) if out.__class__ is not tuple else tuple(wrap(v, None) for v in out)
+    return node.prim.vjp, saved, out, node.params
 
 
 def pull(node: Node, g: Any, useful: Any, create_graph: bool) -> list[Tensor | None]:
@@ -204,7 +234,7 @@ def _borrowed(g: Tensor) -> bool:
 
 
 def _own(g: Tensor) -> Tensor:
-    return apply(movement.clone_p, g)
+    return apply1(movement.clone_p, g)
 
 
 def _call_hooks(node: Any, g: Tensor) -> Tensor:

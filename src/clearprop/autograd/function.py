@@ -100,11 +100,8 @@ class FunctionNode(Node):
     def name(self) -> str:
         return f"{self.prim.name}Backward"
 
-    def keeps_something(self) -> bool:
-        return bool(self.ctx._saved)
-
     def free(self) -> None:
-        if self.keeps_something():
+        if self.ctx._saved:
             self.ctx._saved = None
 
     def pull(self, g: Any, useful: Any) -> list[Tensor | None]:

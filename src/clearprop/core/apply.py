@@ -15,7 +15,7 @@ from clearprop.core import tensor as tensor_module
 from clearprop.core.dtypes import Aval, from_numpy_dtype
 from clearprop.core.node import Node, Pick, sequence
 from clearprop.core.primitive import NOTHING, VALUE, Plan, Primitive, variadic_plan
-from clearprop.core.provenance import user_frame
+from clearprop.core.provenance import last_user_globals, user_frame
 from clearprop.core.state import Context, local
 from clearprop.core.tensor import Tensor, ViewOf, refresh, version_cell, wrap
 
@@ -53,7 +53,9 @@ def apply1(prim: Primitive, x: Tensor) -> Tensor:
         node.params = _NO_PARAMS
         node.seq = sequence()
         node.scope = c.scope
-        frame = user_frame(_getframe(2))
+        frame = _getframe(2)
+        if frame.f_globals is not last_user_globals[0]:
+            frame = user_frame(frame)
         node.code, node.lasti = (None, 0) if frame is None else (frame.f_code, frame.f_lasti)
     return out
 
@@ -98,7 +100,9 @@ def apply2(prim: Primitive, x: Tensor, y: Tensor) -> Tensor:
         node.params = _NO_PARAMS
         node.seq = sequence()
         node.scope = c.scope
-        frame = user_frame(_getframe(2))
+        frame = _getframe(2)
+        if frame.f_globals is not last_user_globals[0]:
+            frame = user_frame(frame)
         node.code, node.lasti = (None, 0) if frame is None else (frame.f_code, frame.f_lasti)
     return out
 
@@ -198,7 +202,9 @@ def _record(
     node.params = params
     node.seq = sequence()
     node.scope = c.scope
-    frame = user_frame(_getframe(3))
+    frame = _getframe(3)
+    if frame.f_globals is not last_user_globals[0]:
+        frame = user_frame(frame)
     node.code, node.lasti = (None, 0) if frame is None else (frame.f_code, frame.f_lasti)
     return node
 

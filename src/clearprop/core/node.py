@@ -13,6 +13,7 @@ import weakref
 from types import CodeType
 from typing import TYPE_CHECKING, Any
 
+from clearprop.core.dtypes import Aval
 from clearprop.core.primitive import Primitive
 from clearprop.core.provenance import Location, locate, module_path
 from clearprop.core.state import Scope
@@ -102,9 +103,6 @@ class Node:
     def __repr__(self) -> str:
         return f"<{self.name} at {self.location}>" if self.code else f"<{self.name}>"
 
-    def keeps_something(self) -> bool:
-        return self.out is not None or any(x is not None for x in self.saved or ())
-
     def check_saved(self) -> None:
         """Raise if what the rules need was freed by an earlier pass or overwritten since."""
         if self.saved is None:
@@ -139,9 +137,13 @@ class Node:
 
     def free(self) -> None:
         """Drop what was kept for the rules (after a backward pass without retain_graph)."""
-        if self.keeps_something():
-            self.saved = None
-        self.out = None
+        if self.out is not None:
+            self.out = self.saved = None
+            return
+        for x in self.saved or ():
+            if x is not None and x.__class__ is not Aval:
+                self.saved = None
+                return
 
 
 class Leaf:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import linecache
 import sys
 from types import CodeType, FrameType
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from clearprop.core.state import Scope
 
@@ -31,11 +31,16 @@ class Location(NamedTuple):
         return f"{self.file}:{self.line}"
 
 
+# The globals of the user's module that was seen last: most ops come from where the last one came.
+last_user_globals: list[dict[str, Any]] = [{}]
+
+
 def user_frame(frame: FrameType | None) -> FrameType | None:
     """The first frame from `frame` outwards that is not clearprop's own."""
     while frame is not None:
         name = frame.f_globals.get("__name__", "")
         if name[:10] != "clearprop." and name != "clearprop":
+            last_user_globals[0] = frame.f_globals
             return frame
         frame = frame.f_back
     return None

@@ -236,30 +236,90 @@ def unary(prim: Primitive, kind: str = FLOATS) -> Callable[[TensorLike], Tensor]
     return _named(op, prim)
 
 
+_F32, _F64 = np.dtype(np.float32), np.dtype(np.float64)
+
+
 def binary(prim: Primitive, kind: str = ANY) -> Callable[[TensorLike, TensorLike], Tensor]:
     """The public function of an elementwise entry with two inputs. `kind` FLOATS: integers become
     float32 first.
     """
-    name = prim.name
 
-    def op(x: TensorLike, y: TensorLike) -> Tensor:
-        cx, cy = x.__class__, y.__class__
-        if cx in TENSORS:
-            vx = x.value
-            if cy in TENSORS:
-                vy = y.value
-                d = vx.dtype
-                if d is vy.dtype and vx.shape == vy.shape and d.kind == "f" and kind is not BITS:
-                    return apply2(prim, x, y)
-            elif (cy is float or cy is int) and vx.dtype.kind == "f" and kind is not BITS:
-                return apply2(prim, x, constant(y, vx.dtype, vx.shape))
-        a, b = match(name, x, y, kind is FLOATS)
-        category = a.dtype.category
-        if category in _REFUSED[kind]:
-            raise _refusal(name, a.dtype)
+    def general(x: TensorLike, y: TensorLike) -> Tensor:
+        a, b = match(prim.name, x, y, kind is FLOATS)
+        if a.dtype.category in _REFUSED[kind]:
+            raise _refusal(prim.name, a.dtype)
         return apply2(prim, a, b)
 
-    return _named(op, prim)
+    return _named(general if kind is BITS else direct(prim, general), prim)
+
+
+_ndarray = np.ndarray
+_asarray = np.asarray
+_new = object.__new__
+_loose = True  # False while the STRICT flag is set
+
+
+def _watch_strict() -> None:
+    global _loose
+    _loose = not flags.strict
+
+
+flags.watch(_watch_strict)
+
+
+def direct(
+    prim: Primitive, general: Callable[[TensorLike, TensorLike], Any]
+) -> Callable[[TensorLike, TensorLike], Any]:
+    """`general`, after the short ways for what most programs do most of the time: floating-point
+    tensors of one dtype, or one tensor and a number.
+
+    Where nothing is recorded, NumPy may do the broadcasting; what it refuses goes to `general`,
+    whose error is better.
+    """
+    eager = prim.eager
+
+    def op(x: TensorLike, y: TensorLike) -> Any:
+        if x.__class__ in TENSORS:
+            vx = x.value
+            d = vx.dtype
+            if d is _F32 or d is _F64:
+                cy = y.__class__
+                if cy in TENSORS:
+                    vy = y.value
+                    if vy.dtype is not d:
+                        return general(x, y)
+                elif cy is float or cy is int:
+                    y = constant(y, d, vx.shape)
+                    vy = y.value
+                else:
+                    return general(x, y)
+                c = local.c
+                if (
+                    c.interpreter is None
+                    and _loose
+                    and (not c.grad or (x.node is None and y.node is None))
+                ):
+                    try:
+                        value = c.run(eager, vx, vy)
+                    except ValueError:
+                        return general(x, y)
+                    if value.__class__ is not _ndarray:
+                        value = _asarray(value)
+                    out = _new(Tensor)
+                    out.value = value
+                    out.node = out.cell = out.view = None
+                    return out
+                if vx.shape == vy.shape:
+                    return apply2(prim, x, y)
+        elif x.__class__ is int or x.__class__ is float:
+            if y.__class__ in TENSORS:
+                vy = y.value
+                d = vy.dtype
+                if d is _F32 or d is _F64:
+                    return apply2(prim, constant(x, d, vy.shape), y)
+        return general(x, y)
+
+    return op
 
 
 def _refusal(name: str, d: dtype) -> Exception:

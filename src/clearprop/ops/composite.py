@@ -438,15 +438,14 @@ tril, triu = _triangle("tril", np.tril), _triangle("triu", np.triu)
 
 
 # ---------------------------------------------------------------------- reductions
+ALL_DIMS = [tuple(range(ndim)) for ndim in range(65)]  # NumPy's most dimensions: 64
+
+
 def _total(x: Tensor, op: str, d: dtype | None) -> Tensor:
     x = tensor_of(x, op)
-    return (
-        cast(x, as_dtype(d))
-        if d is not None
-        else cast(x, int64)
-        if x.dtype.category != FLOAT
-        else x
-    )
+    if d is not None:
+        return cast(x, as_dtype(d))
+    return x if x.value.dtype.kind == "f" else cast(x, int64)
 
 
 @dims_by_any_name
@@ -458,7 +457,8 @@ def sum(x: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: dtype | Non
     tensor([4., 6.])
     """
     x = _total(x, "sum", dtype)
-    return apply(reduce.sum_p, x, dim=normal_dims("sum", dim, x.ndim), keepdim=keepdim)
+    dims = ALL_DIMS[x.ndim] if dim is None else normal_dims("sum", dim, x.ndim)
+    return apply(reduce.sum_p, x, dim=dims, keepdim=keepdim)
 
 
 @dims_by_any_name

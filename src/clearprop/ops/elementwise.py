@@ -21,7 +21,9 @@ from clearprop.core import (
     Primitive,
     Tensor,
     apply,
+    apply1,
     apply2,
+    as_dtype,
     bool_,
     float64,
     int64,
@@ -106,6 +108,7 @@ ATANH = _u("atanh", "Inverse hyperbolic tangent, for |x| < 1.", np.arctanh, lamb
 TANH = _u("tanh", "Hyperbolic tangent; the derivative is (1+y)(1-y).", np.tanh, lambda g, out, _x: g * (1 + out) * (1 - out), "tanh(x)", (-3.0, 3.0))
 SIGMOID = _u("sigmoid", "1 / (1 + e^-x); the derivative is y (1-y) <= 1/4.", _sigmoid, lambda g, out, _x: g * out * (1 - out), "1/(1+exp(-x))", (-3.0, 3.0))
 ERF = _u("erf", "Error function 2/sqrt(pi) * integral of e^(-t^2) from 0 to x.", _erf, lambda g, _out, x: g * (2 / math.sqrt(math.pi)) * exp(-(x * x)), "erf(x)")
+SQUARE = _u("square", "x * x, elementwise.", lambda x: np.multiply(x, x), lambda g, _out, x: g * (2 * x), "x * x")
 RELU = _u("relu", "max(x, 0); the derivative at 0 is 0, nan stays nan.", lambda x: np.maximum(x, 0), lambda g, out, _x: where(out <= 0, zeros_for(g), g), "x <= 0 ? 0 : x", kinks=(0.0,))
 FLOOR = _u("floor", "Largest integer not above x; derivative 0.", np.floor, _zero, "floor(x)", (0.1, 0.9))
 CEIL = _u("ceil", "Smallest integer not below x; derivative 0.", np.ceil, _zero, "ceil(x)", (0.1, 0.9))
@@ -193,9 +196,7 @@ add = _add
 POW_SCALAR = primitive(
     "pow_scalar",
     doc="x to the power of a fixed number; x**0 is 1 with gradient 0 everywhere.",
-    eager=lambda x, *, exponent: (
-        np.multiply(x, x) if exponent == 2 else np.power(x, np.asarray(exponent, x.dtype))
-    ),
+    eager=lambda x, *, exponent: np.power(x, np.asarray(exponent, x.dtype)),
     shape=same,
     vjp=(
         lambda g, _out, x, *, exponent: (
@@ -264,6 +265,8 @@ def pow(x: TensorLike, y: TensorLike) -> Tensor:
     tensor([1., 4., 9.])
     """
     if isinstance(x, Tensor) and isinstance(y, int | float) and not isinstance(y, bool):
+        if y == 2 and x.value.dtype.kind == "f":
+            return apply1(SQUARE, x)
         d = result_type("pow", x, y)
         if d.category != 2 and y < 0:
             raise DtypeError(f"pow: Integers to negative integer powers are not allowed.{here()}")
@@ -278,8 +281,9 @@ def pow(x: TensorLike, y: TensorLike) -> Tensor:
 
 
 def square(x: TensorLike) -> Tensor:
-    """x * x, elementwise."""
-    return pow(tensor_of(x, "square"), 2)
+    """x * x, elementwise; a bool tensor gives integers."""
+    t = tensor_of(x, "square")
+    return apply1(SQUARE, cast(t, as_dtype(int)) if t.dtype is bool_ else t)
 
 
 def div(x: TensorLike, y: TensorLike, *, rounding_mode: str | None = None) -> Tensor:

@@ -9,7 +9,9 @@ from typing import Any
 import numpy as np
 
 from clearprop.core import (
+    Primitive,
     Tensor,
+    apply2,
     as_dtype,
     bool_,
     float16,
@@ -24,7 +26,7 @@ from clearprop.core import (
 from clearprop.core.tensor import TENSORS
 from clearprop.ops import composite, contract, create, elementwise, index, inplace
 from clearprop.ops import random as random_ops
-from clearprop.ops.broadcasting import cast, here
+from clearprop.ops.broadcasting import cast, constant, direct, here
 
 # NumPy's functions of an array and a tensor (array on the left) that mean an operator
 _UFUNCS = {
@@ -66,8 +68,14 @@ def _array_ufunc(self: Tensor, ufunc: np.ufunc, method: str, *inputs: Any, **kwa
     )
 
 
-def _reflected(f: Any) -> Any:
+def _reflected(f: Any, prim: Primitive | None) -> Any:
+    """f with its operands exchanged: what Python calls for `2 * x`."""
+
     def operator(x: Tensor, other: Any) -> Tensor:
+        if prim is not None and (other.__class__ is float or other.__class__ is int):
+            d = x.value.dtype
+            if d.kind == "f":
+                return apply2(prim, constant(other, d, x.value.shape), x)
         return f(other, x)
 
     return operator
@@ -270,6 +278,14 @@ _OPERATORS = {
     "or": elementwise.bitwise_or, "xor": elementwise.bitwise_xor,
 }  # fmt: skip
 
+# Operators that are one primitive whatever the options.
+_DIRECT = {
+    "add": elementwise.ADD,
+    "sub": elementwise.SUB,
+    "mul": elementwise.MUL,
+    "truediv": elementwise.DIV,
+}
+
 
 def attach() -> None:
     """Give Tensor its operators and methods."""
@@ -280,13 +296,16 @@ def attach() -> None:
     for name, d in _CASTS.items():
         setattr(Tensor, name, _caster(name, d))
     for name, f in _OPERATORS.items():
-        setattr(Tensor, f"__{name}__", _operator(f))
-        setattr(Tensor, f"__r{name}__", _reflected(f))
+        prim = _DIRECT.get(name)
+        operator = _operator(f)
+        setattr(Tensor, f"__{name}__", operator if prim is None else direct(prim, operator))
+        setattr(Tensor, f"__r{name}__", _reflected(f, prim))
         if name != "matmul":
             method = inplace.inplace(f"__i{name}__", f)
             setattr(Tensor, f"__i{name}__", method)
-    for name in ("lt", "le", "gt", "ge"):
-        setattr(Tensor, f"__{name}__", _operator(getattr(elementwise, name)))
+    for prim in (elementwise.LT, elementwise.LE, elementwise.GT, elementwise.GE):
+        operator = _operator(getattr(elementwise, prim.name))
+        setattr(Tensor, f"__{prim.name}__", direct(prim, operator))
     for name in ("copy_", "fill_", "zero_"):
         setattr(Tensor, name, getattr(inplace, name))
     for name in ("uniform_", "normal_", "bernoulli_", "random_", "exponential_"):

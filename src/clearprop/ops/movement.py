@@ -34,6 +34,8 @@ def _f(*shape: int) -> Aval:
 
 def _expand(x: np.ndarray, *, shape: tuple[int, ...]) -> np.ndarray:
     ndim, old = len(shape), x.shape
+    if not old:
+        return np.ndarray(shape, x.dtype, x, 0, (0,) * ndim)
     strides = (0,) * (ndim - len(old)) + tuple(
         0 if a != b else s for a, b, s in zip(old, shape[ndim - len(old) :], x.strides, strict=True)
     )

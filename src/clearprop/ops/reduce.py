@@ -50,7 +50,7 @@ def _shape(x: Aval, *, dim: Any, keepdim: bool) -> Aval:
 def restore(g: Tensor, x_aval: Aval | Tensor, dim: tuple[int, ...], keepdim: bool) -> Tensor:
     """A reduced tensor back at the shape it was reduced from: every element repeated along dim."""
     shape = x_aval.shape
-    if not keepdim:
+    if not keepdim and len(dim) != len(shape):
         g = movement.reshape_to(g, reduced(shape, dim, True))
     return g if g.shape == shape else movement.expand(g, shape)
 
@@ -59,7 +59,7 @@ sum_p = primitive(
     "sum",
     doc="Sum over the axes in dim.",
     eager=lambda x, *, dim, keepdim: np.add.reduce(
-        x, dim, keepdims=keepdim, dtype=x.dtype if x.dtype.kind != "b" else None
+        x, dim, x.dtype if x.dtype.kind != "b" else None, None, keepdim
     ),
     shape=_shape,
     vjp=(lambda g, _out, x_aval, *, dim, keepdim: restore(g, x_aval, dim, keepdim),),
