@@ -186,7 +186,7 @@ class Function:
         ctx = FunctionCtx()
         tensors = [a for a in args if isinstance(a, Tensor)]
         for x in tensors:
-            if x.view is not None:
+            if x.view_of is not None:
                 refresh(x)
         ctx.needs_input_grad = tuple(isinstance(a, Tensor) and a.node is not None for a in args)
         before = c.grad

@@ -39,9 +39,9 @@ def apply1(prim: Primitive, x: Tensor) -> Tensor:
     out.value = value
     out.node = None
     out.cell = None
-    out.view = None
+    out.view_of = None
     if x.node is not None and c.grad and prim.vjp[0] is not None:
-        if x.view is not None:
+        if x.view_of is not None:
             refresh(x)
         keep_out, (keep_x,) = prim.plans[1]
         out.node = node = _new(Node)
@@ -73,14 +73,14 @@ def apply2(prim: Primitive, x: Tensor, y: Tensor) -> Tensor:
     out.value = value
     out.node = None
     out.cell = None
-    out.view = None
+    out.view_of = None
     if c.grad and (x.node is not None or y.node is not None):
         rule_x, rule_y = prim.vjp
         edge_x = None if rule_x is None else x.node
         edge_y = None if rule_y is None else y.node
         if edge_x is None and edge_y is None:
             return out
-        if x.view is not None or y.view is not None:
+        if x.view_of is not None or y.view_of is not None:
             edge_x, edge_y = _refreshed(x, rule_x), _refreshed(y, rule_y)
         mask = 2 if edge_x is None else 1 if edge_y is None else 3
         keep_out, (keep_x, keep_y) = prim.plans[mask]
@@ -160,8 +160,8 @@ def apply_view(prim: Primitive, x: Tensor, params: dict[str, Any]) -> Tensor:
     if c.grad:
         out.node = _record(c, prim, (x,), params, value)
         if shares:
-            base, steps = (x, ()) if x.view is None else (x.view.base, x.view.steps)
-            out.view = ViewOf(base, (*steps, (prim, params, x.aval)), version_cell(x)[0])
+            base, steps = (x, ()) if x.view_of is None else (x.view_of.base, x.view_of.steps)
+            out.view_of = ViewOf(base, (*steps, (prim, params, x.aval)), version_cell(x)[0])
     return out
 
 
@@ -173,7 +173,7 @@ def _record(
 ) -> Node | None:
     """A Node for this run if any differentiable input wants a gradient."""
     for x in inputs:
-        if x.view is not None:
+        if x.view_of is not None:
             refresh(x)
     if prim.variadic:
         edges = tuple(x.node for x in inputs) if prim.vjp[0] is not None else ()
@@ -214,6 +214,6 @@ def _abstract(x: Tensor, keep: int) -> Aval | None:
 
 
 def _refreshed(x: Tensor, rule: Any) -> Any:
-    if x.view is not None:
+    if x.view_of is not None:
         refresh(x)
     return None if rule is None else x.node

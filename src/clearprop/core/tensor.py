@@ -60,12 +60,12 @@ class Tensor:
     tensor([2., 4.])
     """
 
-    __slots__ = ("__dict__", "__weakref__", "cell", "node", "value", "view")
+    __slots__ = ("__dict__", "__weakref__", "cell", "node", "value", "view_of")
 
     value: Any
     node: Any
     cell: list[int] | None
-    view: ViewOf | None
+    view_of: ViewOf | None
 
     grad: Tensor | None = None
     name: str | None = None
@@ -76,7 +76,7 @@ class Tensor:
         self.value = value
         self.node = None
         self.cell = None
-        self.view = None
+        self.view_of = None
 
     # ------------------------------------------------------------------ what it is
     @property
@@ -182,7 +182,7 @@ class Tensor:
     @property
     def grad_fn(self) -> Any:
         """The node that made this tensor; None for leaves."""
-        if self.view is not None:
+        if self.view_of is not None:
             refresh(self)
         return None if type(self.node) is Leaf else self.node
 
@@ -192,7 +192,7 @@ class Tensor:
 
     @property
     def _base(self) -> Tensor | None:
-        return None if self.view is None else self.view.base
+        return None if self.view_of is None else self.view_of.base
 
     def detach(self) -> Tensor:
         """The same values without history; shares memory and the version counter."""
@@ -202,7 +202,7 @@ class Tensor:
 
     def detach_(self) -> Tensor:
         """Cut this tensor from its history, in place."""
-        if self.view is not None:
+        if self.view_of is not None:
             raise AutogradError("detach_: can't detach views in-place. Use detach() instead")
         self.node = None
         return self
@@ -307,7 +307,7 @@ class Tensor:
             )
         out = object.__new__(type(self))
         memo[id(self)] = out
-        out.value, out.cell, out.view = self.array("deepcopy()").copy(), None, None
+        out.value, out.cell, out.view_of = self.array("deepcopy()").copy(), None, None
         out.node = None if self.node is None else Leaf(out)
         out.__dict__.update(copy.deepcopy(self.__dict__, memo))
         return out
@@ -370,7 +370,7 @@ def wrap(value: Any, node: Any) -> Tensor:
     out.value = value
     out.node = node
     out.cell = None
-    out.view = None
+    out.view_of = None
     return out
 
 
@@ -395,7 +395,7 @@ def bump(x: Tensor) -> None:
 
 def refresh(x: Tensor) -> None:
     """Give a view of an overwritten base the node that it would have if it were taken now."""
-    view = x.view
+    view = x.view_of
     assert view is not None
     now = version_cell(x)[0]
     if view.seen == now:
@@ -417,7 +417,7 @@ view_again: Any = _no_views  # core.apply puts apply_view here
 
 def _rebuild(cls: type[Tensor], value: np.ndarray, requires_grad: bool) -> Tensor:
     out = _new(cls)
-    out.value, out.node, out.cell, out.view = value, None, None, None
+    out.value, out.node, out.cell, out.view_of = value, None, None, None
     return out.requires_grad_() if requires_grad else out
 
 

@@ -307,7 +307,7 @@ def direct(
                         value = _asarray(value)
                     out = _new(Tensor)
                     out.value = value
-                    out.node = out.cell = out.view = None
+                    out.node = out.cell = out.view_of = None
                     return out
                 if vx.shape == vy.shape:
                     return apply2(prim, x, y)

@@ -33,7 +33,7 @@ VIEW_OF_LEAF = (
 def overwrite(x: Tensor, new: Tensor, op: str) -> Tensor:
     """Make x hold `new` (already of its shape and dtype), in its memory and in the tape."""
     recording = local.c.grad
-    view = x.view
+    view = x.view_of
     if recording:
         if view is not None:
             refresh(x)
