@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from clearprop.core import Leaf, Node, Pick, Tensor, apply1, local, wrap
-from clearprop.core.tensor import TENSORS
+from clearprop.core.tensor import TENSORS, writes
 from clearprop.errors import AutogradError, ShapeError
 from clearprop.ops import movement
 from clearprop.ops.broadcasting import constant, here, zeros_for
@@ -105,87 +105,121 @@ def run(
 def _walk(
     outputs: Any, grads: Any, targets: Any, retain: bool, create_graph: bool
 ) -> dict[Any, Tensor]:
+    """Cotangents are Tensors, or bare arrays where nothing will ask how they were computed."""
+    c = local.c
+    bare = not create_graph and not c.anomaly and c.interpreter is None
+    add = _add_arrays if bare else operator.add
+    run = c.run
     cotangents: dict[Any, Any] = {}
     found: dict[Any, Tensor] = {}
     roots = [y.node for y in outputs]
-    for node, g in zip(roots, grads, strict=True):
-        if type(node) is Leaf:
-            g = _own(g)
-        cotangents[node] = cotangents[node] + g if node in cotangents else g
+    for node, seed in zip(roots, grads, strict=True):
+        g = _own(seed) if type(node) is Leaf else seed
+        g = g.value if bare else g
+        cotangents[node] = add(cotangents[node], g) if node in cotangents else g
     nodes = collect(roots)
     useful = None if targets is None else needed(nodes, targets)
-    plain = targets is None and not create_graph and not local.c.anomaly
     for node in nodes:
         g = cotangents.pop(node, None)
         if g is None or (useful is not None and node not in useful):
             continue
-        if node.hooks and type(g) is not dict:
-            g = _call_hooks(node, g)
-        if node.retain is not None:
-            _keep(node, g)
-        if targets is not None and node in targets:
-            found[node] = g
         kind = node.__class__
+        if node.hooks or node.retain is not None:
+            g = _observed(node, g, bare)
+        if targets is not None and node in targets:
+            found[node] = _tensor(g)
         if kind is Leaf:
             if targets is None:
-                _accumulate(node, g, create_graph)
+                _accumulate(node, _tensor(g), create_graph)
             continue
         if kind is Pick:
             slots = cotangents.setdefault(node.main, {})
-            slots[node.index] = slots[node.index] + g if node.index in slots else g
+            slots[node.index] = add(slots[node.index], g) if node.index in slots else g
             continue
         edges = node.edges
-        if plain and kind is Node and g.__class__ is not dict and not node.prim.variadic:
-            rules, saved, out, params = _plain(node)
-            i = 0
-            for edge in edges:
-                if edge is not None:
-                    rule = rules[i]
-                    part = rule(g, out, *saved, **params) if params else rule(g, out, *saved)
-                    old = cotangents.get(edge)
-                    if old is not None:
-                        part = old + part
-                    elif edge.__class__ is Leaf and (part is g or _borrowed(part)):
-                        part = _own(part)
-                    cotangents[edge] = part
-                i += 1  # noqa: SIM113  (enumerate costs more than the rest of the loop)
+        rules = node.prim.array_rules if bare and kind is Node else None
+        if rules is not None:
+            saved, out = node.saved, node.out
+            if saved is None or node.stamp != writes[0]:
+                node.check_saved()
+            if len(edges) == 1:
+                x = saved[0]
+                if x is not None:
+                    x = x.value
+                parts = (run(rules[0], g, out, x),)
+                kept = x
+            else:
+                x, y = saved
+                if x is not None:
+                    x = x.value
+                if y is not None:
+                    y = y.value
+                parts = (
+                    None if edges[0] is None else run(rules[0], g, out, x, y),
+                    None if edges[1] is None else run(rules[1], g, out, x, y),
+                )
+                kept = x if y is None else y
+            if not retain and (kept is not None or out is not None):
+                node.saved = node.out = None
         else:
-            if kind is Node:
+            if bare:
+                parts = _pull_bare(node, g, useful)
+            elif kind is Node:
                 parts = pull(node, g, useful, create_graph)
             else:
                 parts = node.pull(g, useful)
-            if local.c.anomaly:
+            if c.anomaly:
                 _check_finite(node, g, parts)
-            for edge, part in zip(edges, parts, strict=True):
-                if part is not None and edge is not None:
-                    old = cotangents.get(edge)
-                    if old is not None:
-                        part = old + part
-                    elif edge.__class__ is Leaf and (part is g or _borrowed(part)):
-                        part = _own(part)
-                    cotangents[edge] = part
-        if not retain:
-            node.free()
+            if not retain:
+                node.free()
+        for edge, part in zip(edges, parts):  # noqa: B905  (strict=True costs as much as the rest)
+            if part is None or edge is None:
+                continue
+            old = cotangents.get(edge)
+            if old is not None:
+                part = add(old, part)
+            elif edge.__class__ is Leaf and (part is g or _borrowed(part)):
+                part = part.copy() if bare else _own(part)
+            cotangents[edge] = part
     return found
 
 
-def _plain(node: Node) -> tuple[Any, Any, Any, dict[str, Any]]:
-    """(rules, saved inputs, output, params) of a node, checked; nothing is recorded."""
-    saved, out = node.saved, node.out
-    if saved is None or node.out_cell is not None:
-        node.check_saved()
-    for x in saved:  # type: ignore[union-attr]
-        if x.__class__ in TENSORS and x.cell is not None:
-            node.check_saved()
-            break
-    if out is not None:
-        out = wrap(out, None) if out.__class__ is not tuple else tuple(wrap(v, None) for v in out)
-    return node.prim.vjp, saved, out, node.params
+def _pull_bare(node: Any, g: Any, useful: Any) -> list[Any]:
+    """`pull` for bare arrays where the rules want Tensors."""
+    g = {i: _tensor(v) for i, v in g.items()} if g.__class__ is dict else _tensor(g)
+    parts = pull(node, g, useful, False) if node.__class__ is Node else node.pull(g, useful)
+    return [None if part is None else part.value for part in parts]
+
+
+def _add_arrays(a: Any, b: Any) -> Any:
+    return local.c.run(np.add, a, b)
+
+
+def _tensor(g: Any) -> Tensor:
+    """A cotangent as a Tensor."""
+    if g.__class__ in TENSORS:
+        return g  # type: ignore[no-any-return]
+    return wrap(g if g.__class__ is np.ndarray else np.asarray(g), None)
+
+
+def _observed(node: Any, g: Any, bare: bool) -> Any:
+    """The cotangent after the hooks of its node; kept for the tensor that asked for it."""
+    if g.__class__ is dict:
+        if node.retain is not None:
+            _keep(node, g)
+        return g
+    g = _tensor(g)
+    if node.hooks:
+        g = _call_hooks(node, g)
+    if node.retain is not None:
+        _keep(node, g)
+    return g.value if bare else g
 
 
 def pull(node: Node, g: Any, useful: Any, create_graph: bool) -> list[Tensor | None]:
     """The vector-Jacobian products of one recorded primitive, None where nobody asks."""
-    node.check_saved()
+    if node.saved is None or node.stamp != writes[0]:
+        node.check_saved()
     prim, saved, params, edges = node.prim, node.saved, node.params, node.edges
     assert saved is not None
     if create_graph:
@@ -228,8 +262,9 @@ def _as_recorded(saved: Any, edges: Any) -> tuple[Any, ...]:
     )
 
 
-def _borrowed(g: Tensor) -> bool:
-    value = g.value
+def _borrowed(g: Any) -> bool:
+    """Whether the memory of a cotangent belongs to somebody else, too."""
+    value = g.value if g.__class__ in TENSORS else g
     return value.__class__ is np.ndarray and (value.base is not None or not value.flags.writeable)
 
 

@@ -17,7 +17,7 @@ from clearprop.core.node import Node, Pick, sequence
 from clearprop.core.primitive import NOTHING, VALUE, Plan, Primitive, variadic_plan
 from clearprop.core.provenance import last_user_globals, user_frame
 from clearprop.core.state import Context, local
-from clearprop.core.tensor import Tensor, ViewOf, refresh, version_cell, wrap
+from clearprop.core.tensor import Tensor, ViewOf, refresh, version_cell, wrap, writes
 
 _ndarray = np.ndarray
 _asarray = np.asarray
@@ -52,6 +52,7 @@ def apply1(prim: Primitive, x: Tensor) -> Tensor:
         node.out = value if keep_out else None
         node.params = _NO_PARAMS
         node.seq = sequence()
+        node.stamp = writes[0]
         node.scope = c.scope
         frame = _getframe(2)
         if frame.f_globals is not last_user_globals[0]:
@@ -99,6 +100,7 @@ def apply2(prim: Primitive, x: Tensor, y: Tensor) -> Tensor:
         node.out = value if keep_out else None
         node.params = _NO_PARAMS
         node.seq = sequence()
+        node.stamp = writes[0]
         node.scope = c.scope
         frame = _getframe(2)
         if frame.f_globals is not last_user_globals[0]:
@@ -201,6 +203,7 @@ def _record(
     node.out = value if keep_out else None
     node.params = params
     node.seq = sequence()
+    node.stamp = writes[0]
     node.scope = c.scope
     frame = _getframe(3)
     if frame.f_globals is not last_user_globals[0]:

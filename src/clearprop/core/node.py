@@ -54,6 +54,7 @@ class Node:
         "saved",
         "scope",
         "seq",
+        "stamp",
         "versions",
     )
 
@@ -61,6 +62,7 @@ class Node:
     edges: tuple[Any, ...]
     saved: tuple[Any, ...] | None
     versions: tuple[int, ...] | None
+    stamp: int
     out: Any
     params: dict[str, Any]
     seq: int

@@ -96,6 +96,7 @@ class Primitive:
     outputs: int = 1
     keep: tuple[tuple[int, ...], ...] = ()
     plans: tuple[Plan, ...] = ()
+    array_rules: tuple[Rule | None, ...] | None = None  # vjp, if every rule is operators alone
 
     @property
     def arity(self) -> int:
@@ -125,6 +126,24 @@ def _kept(rule: Rule | None, arity: int, variadic: bool) -> tuple[int, ...]:
         for name in names
     ]
     return tuple(kinds[2:]) if variadic else tuple(kinds[1:])  # after (i, g) or g
+
+
+def _for_arrays(rules: Sequence[Rule | None], variadic: bool) -> bool:
+    """Whether one or two rules are made of Python's operators alone: they mean the same for bare
+    arrays then.
+    """
+    codes = [getattr(rule, "__code__", None) for rule in rules]
+    return (
+        not variadic
+        and len(codes) in (1, 2)
+        and all(
+            code is not None
+            and not code.co_freevars
+            and not code.co_kwonlyargcount
+            and set(code.co_names) <= {"mT"}
+            for code in codes
+        )
+    )
 
 
 def make_plan(rows: Sequence[tuple[int, ...]]) -> Plan:
@@ -188,6 +207,7 @@ def primitive(
         name=name, doc=doc, eager=eager, shape=shape, vjp=vjp, lower=lower, domain=domain,
         kinks=kinks, examples=tuple(examples), variadic=variadic, outputs=outputs, keep=keep,
         plans=() if variadic or not vjp else _plans(keep),
+        array_rules=vjp if _for_arrays(vjp, variadic) else None,
     )  # fmt: skip
     TABLE[name] = entry
     return entry

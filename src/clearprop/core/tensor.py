@@ -388,9 +388,14 @@ def version_cell(x: Tensor) -> list[int]:
     return cell
 
 
+# How often any tensor was written to: while it stands still, no saved value can have changed.
+writes = [0]
+
+
 def bump(x: Tensor) -> None:
     """Note that the memory of `x` was written to."""
     version_cell(x)[0] += 1
+    writes[0] += 1
 
 
 def refresh(x: Tensor) -> None:

@@ -9,12 +9,7 @@ import numpy as np
 from clearprop.core import Aval, Contract, Example, Tensor, apply2, float64, primitive
 from clearprop.errors import DtypeError, ShapeError
 from clearprop.ops.broadcasting import broadcast_shapes, expand_to, here
-from clearprop.ops.movement import permute, reshape_to
-
-
-def _t(x: Tensor) -> Tensor:
-    return permute(x, (*range(x.ndim - 2), x.ndim - 1, x.ndim - 2))
-
+from clearprop.ops.movement import reshape_to
 
 MATMUL = primitive(
     "matmul",
@@ -22,8 +17,8 @@ MATMUL = primitive(
     eager=np.matmul,
     shape=lambda x, y: Aval((*x.shape[:-1], y.shape[-1]), x.dtype),
     vjp=(
-        lambda g, _out, _x, y: apply2(MATMUL, g, _t(y)),
-        lambda g, _out, x, _y: apply2(MATMUL, _t(x), g),
+        lambda g, _out, _x, y: g @ y.mT,
+        lambda g, _out, x, _y: x.mT @ g,
     ),
     lower=Contract(),
     examples=(
