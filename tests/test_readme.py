@@ -21,22 +21,33 @@ def blocks(language: str, text: str = README) -> list[str]:
     return re.findall(rf"^```{language}\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
 
 
-def test_the_example_is_short_and_learns(tmp_path):
-    (example,) = blocks("python")
-    assert len(example.splitlines()) <= 22
-    file = tmp_path / "example.py"
-    file.write_text(example, encoding="utf-8")
+def printed(program: str, folder: Path) -> str:
+    """What a program prints, run in a fresh interpreter with warnings as errors."""
+    file = folder / "example.py"
+    file.write_text(program, encoding="utf-8")
     done = subprocess.run(
         [sys.executable, "-W", "error", "-X", "utf8", str(file)],
-        cwd=tmp_path,
+        cwd=folder,
         capture_output=True,
         encoding="utf-8",
         timeout=120,
     )
     assert done.returncode == 0, done.stderr
-    accuracy = re.search(r"accuracy (\S+)", done.stdout)
-    assert accuracy and float(accuracy[1]) > 0.97, done.stdout
-    assert re.search(r"add in Sequential\.4 at .*example\.py:\d+", done.stdout), done.stdout
+    return done.stdout
+
+
+def test_the_example_is_short_and_learns(tmp_path):
+    (example,) = blocks("python")
+    assert len(example.splitlines()) <= 22
+    output = printed(example, tmp_path)
+    accuracy = re.search(r"accuracy (\S+)", output)
+    assert accuracy and float(accuracy[1]) > 0.97, output
+    assert re.search(r"add in Sequential\.4 at .*example\.py:\d+", output), output
+
+
+def test_the_op_that_is_added_in_the_docs_works(tmp_path):
+    (program,) = blocks("python", (ROOT / "docs/adding-an-op.md").read_text(encoding="utf-8"))
+    assert "<LogCoshBackward at " in printed(program, tmp_path)
 
 
 def test_the_two_commands_are_there():
