@@ -178,7 +178,8 @@ def _walk(
             old = cotangents.get(edge)
             if old is not None:
                 part = add(old, part)
-            elif edge.__class__ is Leaf and (part is g or _borrowed(part)):
+            elif edge.__class__ is Leaf and (part is g or kind is not Node or _borrowed(part)):
+                # (the backward of a user's block may return one tensor twice, or one it keeps)
                 part = part.copy() if bare else _own(part)
             cotangents[edge] = part
     return found
@@ -211,6 +212,8 @@ def _observed(node: Any, g: Any, bare: bool) -> Any:
     g = _tensor(g)
     if node.hooks:
         g = _call_hooks(node, g)
+        if type(node) is Leaf:
+            g = _own(g)  # a hook may have kept what it was given
     if node.retain is not None:
         _keep(node, g)
     return g.value if bare else g
@@ -283,7 +286,7 @@ def _call_hooks(node: Any, g: Tensor) -> Tensor:
 def _keep(node: Any, g: Any) -> None:
     tensor = node.retain()
     if tensor is not None:
-        tensor.grad = g if tensor.grad is None else tensor.grad + g
+        tensor.grad = _own(g) if tensor.grad is None else tensor.grad + g
 
 
 def _accumulate(leaf: Leaf, g: Tensor, create_graph: bool) -> None:
