@@ -84,7 +84,11 @@ def in_class(node: ast.stmt) -> str | None:
         if name in ("ViewStep",):
             return f"{name} = tuple[Primitive, dict[str, Any], Aval]"
         value = getattr(module, name, None)
-        return {str: f"{name}: str", frozenset: f"{name}: frozenset[type[Tensor]]"}.get(type(value))
+        return {
+            str: f"{name}: str",
+            list: f"{name}: list[Any]",
+            frozenset: f"{name}: frozenset[type[Tensor]]",
+        }.get(type(value))
     return None
 
 

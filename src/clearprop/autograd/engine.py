@@ -139,6 +139,7 @@ def _walk(
         edges = node.edges
         rules = node.prim.array_rules if bare and kind is Node else None
         if rules is not None:
+            parts: Any
             saved, out = node.saved, node.out
             if saved is None or node.stamp != writes[0]:
                 node.check_saved()

@@ -26,31 +26,33 @@ _getframe = sys._getframe
 _NO_PARAMS: dict[str, Any] = {}
 
 
-def apply1(prim: Primitive, x: Tensor) -> Tensor:
-    """`prim(x)`."""
+def apply1(prim: Primitive, x: Tensor, params: dict[str, Any] = _NO_PARAMS) -> Tensor:
+    """`prim(x, **params)`."""
     c = local.c
     if c.interpreter is None:
-        value = c.run(prim.eager, x.value)
+        value = c.run(prim.eager, x.value, **params) if params else c.run(prim.eager, x.value)
         if value.__class__ is not _ndarray:
             value = _asarray(value)
     else:
-        value = c.interpreter.run(prim, (x.value,), _NO_PARAMS)
+        value = c.interpreter.run(prim, (x.value,), params)
     out = _new(Tensor)
     out.value = value
-    out.node = None
-    out.cell = None
-    out.view_of = None
-    if x.node is not None and c.grad and prim.vjp[0] is not None:
+    out.node = out.cell = out.view_of = None
+    edge = x.node
+    if edge is not None and c.grad:
+        plan = prim.plans[1]
+        if plan is None:
+            return out
         if x.view_of is not None:
-            refresh(x)
-        keep_out, (keep_x,) = prim.plans[1]
+            edge = _refreshed(x)
+        keep_out, (keep_x,) = plan
         out.node = node = _new(Node)
         node.prim = prim
-        node.edges = (x.node,)
+        node.edges = (edge,)
         node.saved = (x if keep_x == VALUE else _abstract(x, keep_x),)
         node.versions = None if x.cell is None else (x.cell[0],)
         node.out = value if keep_out else None
-        node.params = _NO_PARAMS
+        node.params = params
         node.seq = sequence()
         node.stamp = writes[0]
         node.scope = c.scope
@@ -62,7 +64,9 @@ def apply1(prim: Primitive, x: Tensor) -> Tensor:
 
 
 def apply2(prim: Primitive, x: Tensor, y: Tensor) -> Tensor:
-    """`prim(x, y)`; x and y have the same shape and dtype, or are what a contraction takes."""
+    """`prim(x, y)`; x and y have the same shape and dtype, or are what a contraction takes; both
+    have a rule, or neither.
+    """
     c = local.c
     if c.interpreter is None:
         value = c.run(prim.eager, x.value, y.value)
@@ -72,19 +76,22 @@ def apply2(prim: Primitive, x: Tensor, y: Tensor) -> Tensor:
         value = c.interpreter.run(prim, (x.value, y.value), _NO_PARAMS)
     out = _new(Tensor)
     out.value = value
-    out.node = None
-    out.cell = None
-    out.view_of = None
-    if c.grad and (x.node is not None or y.node is not None):
-        rule_x, rule_y = prim.vjp
-        edge_x = None if rule_x is None else x.node
-        edge_y = None if rule_y is None else y.node
-        if edge_x is None and edge_y is None:
+    out.node = out.cell = out.view_of = None
+    if c.grad:
+        edge_x, edge_y = x.node, y.node
+        if edge_x is not None:
+            plan = prim.plans[1 if edge_y is None else 3]
+        elif edge_y is not None:
+            plan = prim.plans[2]
+        else:
             return out
-        if x.view_of is not None or y.view_of is not None:
-            edge_x, edge_y = _refreshed(x, rule_x), _refreshed(y, rule_y)
-        mask = 2 if edge_x is None else 1 if edge_y is None else 3
-        keep_out, (keep_x, keep_y) = prim.plans[mask]
+        if plan is None:
+            return out
+        if x.view_of is not None:
+            edge_x = _refreshed(x)
+        if y.view_of is not None:
+            edge_y = _refreshed(y)
+        keep_out, (keep_x, keep_y) = plan
         out.node = node = _new(Node)
         node.prim = prim
         node.edges = (edge_x, edge_y)
@@ -111,6 +118,8 @@ def apply2(prim: Primitive, x: Tensor, y: Tensor) -> Tensor:
 
 def apply(prim: Primitive, *inputs: Tensor, **params: Any) -> Tensor:
     """`prim(*inputs, **params)` for a primitive with one output."""
+    if len(inputs) == 1 and not prim.variadic:
+        return apply1(prim, inputs[0], params)
     c = local.c
     values = [x.value for x in inputs]
     if c.interpreter is None:
@@ -191,7 +200,7 @@ def _record(
                 mask |= 1 << i
         if not mask:
             return None
-        plan = prim.plans[mask]
+        plan = prim.plans[mask]  # type: ignore[assignment]
     keep_out, keeps = plan
     node = _new(Node)
     node.prim = prim
@@ -216,7 +225,7 @@ def _abstract(x: Tensor, keep: int) -> Aval | None:
     return None if keep == NOTHING else x.aval
 
 
-def _refreshed(x: Tensor, rule: Any) -> Any:
-    if x.view_of is not None:
-        refresh(x)
-    return None if rule is None else x.node
+def _refreshed(x: Tensor) -> Any:
+    """The node of a view, after a write to its base."""
+    refresh(x)
+    return x.node

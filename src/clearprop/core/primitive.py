@@ -95,7 +95,7 @@ class Primitive:
     variadic: bool = False
     outputs: int = 1
     keep: tuple[tuple[int, ...], ...] = ()
-    plans: tuple[Plan, ...] = ()
+    plans: tuple[Plan | None, ...] = ()
     array_rules: tuple[Rule | None, ...] | None = None  # vjp, if every rule is operators alone
 
     @property
@@ -157,11 +157,16 @@ def make_plan(rows: Sequence[tuple[int, ...]]) -> Plan:
     return columns[0] == VALUE, tuple(columns[1:])
 
 
-def _plans(keep: tuple[tuple[int, ...], ...]) -> tuple[Plan, ...]:
-    """Entry `mask` is the plan when the inputs whose bits are set in `mask` want a gradient."""
-    idle = (NOTHING,) * len(keep[0])
-    masks = range(1 << len(keep))
-    return tuple(make_plan([idle] + [k for i, k in enumerate(keep) if m >> i & 1]) for m in masks)
+def _plans(rules: Sequence[Any], keep: Sequence[tuple[int, ...]]) -> tuple[Plan | None, ...]:
+    """Entry `mask` is the plan when the inputs whose bits are set in `mask` want a gradient; None
+    where no rule would give them one.
+    """
+    idle = (NOTHING,) * (1 + len(keep))
+    out: list[Plan | None] = []
+    for mask in range(1 << len(keep)):
+        wanted = [k for i, k in enumerate(keep) if mask >> i & 1 and rules[i] is not None]
+        out.append(make_plan([idle, *wanted]) if wanted else None)
+    return tuple(out)
 
 
 def variadic_plan(prim: Primitive, n: int) -> Plan:
@@ -206,7 +211,7 @@ def primitive(
     entry = Primitive(
         name=name, doc=doc, eager=eager, shape=shape, vjp=vjp, lower=lower, domain=domain,
         kinks=kinks, examples=tuple(examples), variadic=variadic, outputs=outputs, keep=keep,
-        plans=() if variadic or not vjp else _plans(keep),
+        plans=() if variadic or not vjp else _plans(vjp, keep),
         array_rules=vjp if _for_arrays(vjp, variadic) else None,
     )  # fmt: skip
     TABLE[name] = entry

@@ -8,6 +8,7 @@ attached by `ops.methods` and `autograd` from tables.
 from __future__ import annotations
 
 import copy
+import itertools
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -388,14 +389,16 @@ def version_cell(x: Tensor) -> list[int]:
     return cell
 
 
-# How often any tensor was written to: while it stands still, no saved value can have changed.
+# The number of the last write to any tensor: while it stands still, no saved value has changed.
+# Every number is given once, so that threads cannot bring back an old one.
 writes = [0]
+_next_write = itertools.count(1).__next__
 
 
 def bump(x: Tensor) -> None:
     """Note that the memory of `x` was written to."""
     version_cell(x)[0] += 1
-    writes[0] += 1
+    writes[0] = _next_write()
 
 
 def refresh(x: Tensor) -> None:

@@ -311,12 +311,11 @@ def direct(
                     return out
                 if vx.shape == vy.shape:
                     return apply2(prim, x, y)
-        elif x.__class__ is int or x.__class__ is float:
-            if y.__class__ in TENSORS:
-                vy = y.value
-                d = vy.dtype
-                if d is _F32 or d is _F64:
-                    return apply2(prim, constant(x, d, vy.shape), y)
+        elif (x.__class__ is int or x.__class__ is float) and y.__class__ in TENSORS:
+            vy = y.value
+            d = vy.dtype
+            if d is _F32 or d is _F64:
+                return apply2(prim, constant(x, d, vy.shape), y)
         return general(x, y)
 
     return op

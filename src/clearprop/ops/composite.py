@@ -15,7 +15,7 @@ from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
-from clearprop.core import Tensor, apply, as_dtype, bool_, dtype, int64, wrap
+from clearprop.core import Tensor, apply, apply1, as_dtype, bool_, dtype, int64, wrap
 from clearprop.core.dtypes import FLOAT
 from clearprop.errors import DtypeError, ShapeError
 from clearprop.ops import elementwise as ew
@@ -458,7 +458,7 @@ def sum(x: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: dtype | Non
     """
     x = _total(x, "sum", dtype)
     dims = ALL_DIMS[x.ndim] if dim is None else normal_dims("sum", dim, x.ndim)
-    return apply(reduce.sum_p, x, dim=dims, keepdim=keepdim)
+    return apply1(reduce.sum_p, x, {"dim": dims, "keepdim": keepdim})
 
 
 @dims_by_any_name

@@ -58,9 +58,7 @@ def restore(g: Tensor, x_aval: Aval | Tensor, dim: tuple[int, ...], keepdim: boo
 sum_p = primitive(
     "sum",
     doc="Sum over the axes in dim.",
-    eager=lambda x, *, dim, keepdim: np.add.reduce(
-        x, dim, x.dtype if x.dtype.kind != "b" else None, None, keepdim
-    ),
+    eager=lambda x, *, dim, keepdim: np.add.reduce(x, dim, x.dtype, None, keepdim),  # type: ignore[call-overload]
     shape=_shape,
     vjp=(lambda g, _out, x_aval, *, dim, keepdim: restore(g, x_aval, dim, keepdim),),
     lower=Reduce("add"),
