@@ -23,6 +23,7 @@ _ndarray = np.ndarray
 _asarray = np.asarray
 _new = object.__new__
 _getframe = sys._getframe
+_tuple = tuple.__new__  # a NamedTuple without its constructor written in Python
 _NO_PARAMS: dict[str, Any] = {}
 
 
@@ -56,7 +57,7 @@ def apply1(prim: Primitive, x: Tensor, params: dict[str, Any] = _NO_PARAMS) -> T
         node.seq = sequence()
         node.stamp = writes[0]
         node.scope = c.scope
-        frame = _getframe(2)
+        frame: Any = _getframe(2)
         if frame.f_globals is not last_user_globals[0]:
             frame = user_frame(frame)
         node.code, node.lasti = (None, 0) if frame is None else (frame.f_code, frame.f_lasti)
@@ -109,7 +110,7 @@ def apply2(prim: Primitive, x: Tensor, y: Tensor) -> Tensor:
         node.seq = sequence()
         node.stamp = writes[0]
         node.scope = c.scope
-        frame = _getframe(2)
+        frame: Any = _getframe(2)
         if frame.f_globals is not last_user_globals[0]:
             frame = user_frame(frame)
         node.code, node.lasti = (None, 0) if frame is None else (frame.f_code, frame.f_lasti)
@@ -214,7 +215,7 @@ def _record(
     node.seq = sequence()
     node.stamp = writes[0]
     node.scope = c.scope
-    frame = _getframe(3)
+    frame: Any = _getframe(3)
     if frame.f_globals is not last_user_globals[0]:
         frame = user_frame(frame)
     node.code, node.lasti = (None, 0) if frame is None else (frame.f_code, frame.f_lasti)
@@ -222,7 +223,9 @@ def _record(
 
 
 def _abstract(x: Tensor, keep: int) -> Aval | None:
-    return None if keep == NOTHING else x.aval
+    if keep == NOTHING:
+        return None
+    return _tuple(Aval, (x.value.shape, from_numpy_dtype(x.value.dtype)))
 
 
 def _refreshed(x: Tensor) -> Any:

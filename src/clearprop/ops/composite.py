@@ -44,7 +44,9 @@ def dims_by_any_name(f: F) -> F:
 
     @functools.wraps(f)
     def named(*args: Any, **kwargs: Any) -> Any:
-        if kwargs:
+        if not kwargs:
+            return f(*args)
+        if not kwargs.keys().isdisjoint(_ALIASES):
             for alias, name in _ALIASES.items():
                 if alias in kwargs:
                     if name in kwargs:

@@ -11,6 +11,7 @@ import numpy as np
 from clearprop.core import (
     Primitive,
     Tensor,
+    apply1,
     apply2,
     as_dtype,
     bool_,
@@ -94,6 +95,16 @@ def _operator(f: Any) -> Any:
         return NotImplemented
 
     return operator
+
+
+_power = _operator(elementwise.pow)
+
+
+def power(x: Tensor, other: Any) -> Any:
+    """x ** other; squares take a short way."""
+    if other.__class__ is int and other == 2 and x.value.dtype.kind == "f":
+        return apply1(elementwise.SQUARE, x)
+    return _power(x, other)
 
 
 def add_method(x: Tensor, other: Any, *, alpha: float = 1) -> Tensor:
@@ -313,6 +324,7 @@ def attach() -> None:
     for name in ("zeros", "ones", "empty", "full", "tensor"):
         setattr(Tensor, f"new_{name}", _new(getattr(create, name)))
     special: dict[str, Any] = {
+        "__pow__": power,
         "__eq__": _eq,
         "__ne__": _ne,
         "__neg__": elementwise.neg,
