@@ -5,11 +5,11 @@ from __future__ import annotations
 import math
 
 import numpy as np
-import scipy.special
 
 from clearprop.autograd import no_grad
 from clearprop.core import Tensor, wrap
 from clearprop.core import random as random_module
+from clearprop.core.deferred import special
 from clearprop.core.random import Generator
 from clearprop.errors import did_you_mean
 
@@ -138,7 +138,7 @@ def trunc_normal_(
     low, high = (math.erf((v - mean) / (std * math.sqrt(2))) for v in (a, b))
     g = random_module.default_generator if generator is None else generator
     u = g.uniform(x.shape, x.value.dtype, low, high).astype(np.float64)
-    value = np.clip(scipy.special.erfinv(u) * std * math.sqrt(2) + mean, a, b)
+    value = np.clip(special.erfinv(u) * std * math.sqrt(2) + mean, a, b)
     return x.copy_(wrap(value.astype(x.value.dtype), None))  # type: ignore[attr-defined,no-any-return]
 
 

@@ -12,7 +12,6 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-import scipy.special
 
 from clearprop.core import (
     Aval,
@@ -29,6 +28,7 @@ from clearprop.core import (
     int64,
     primitive,
 )
+from clearprop.core.deferred import special
 from clearprop.errors import DtypeError
 from clearprop.ops.broadcasting import (
     ANY,
@@ -74,11 +74,13 @@ def _u(
 
 
 def _sigmoid(x: np.ndarray) -> np.ndarray:
-    return scipy.special.expit(x)  # type: ignore[no-any-return]
+    y = np.exp(np.negative(x))  # inf for large -x: the quotient is 0 then
+    y += 1
+    return np.reciprocal(y)
 
 
 def _erf(x: np.ndarray) -> np.ndarray:
-    return scipy.special.erf(x)  # type: ignore[no-any-return]
+    return special.erf(x)  # type: ignore[no-any-return]
 
 
 # fmt: off
