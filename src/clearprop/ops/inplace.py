@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from clearprop.core import Aval, Leaf, Tensor, apply, apply_view, bump, local, wrap
-from clearprop.core.tensor import refresh
+from clearprop.core import Aval, Leaf, Node, Tensor, apply, apply_view, bump, local, wrap
+from clearprop.core.tensor import refresh, version_cell
 from clearprop.errors import AutogradError, DtypeError, ShapeError
 from clearprop.ops import elementwise as ew
 from clearprop.ops import movement
@@ -129,13 +129,52 @@ def _shares(new: Tensor, x: Tensor) -> bool:
     return not _traced(x) and not _traced(new) and np.may_share_memory(new.value, x.value)
 
 
+def _recorded(function: Any, x: Tensor, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Tensor:
+    """function(x, ...), whose rules may use the values that x has now although x is about to be
+    overwritten: they see another Tensor over the same memory, which gets a copy if one kept it.
+    """
+    if x.view_of is not None:
+        refresh(x)
+    old = wrap(x.value, x.node)
+    old.cell = version_cell(x)
+    args = tuple(old if a is x else a for a in args)
+    new = function(old, *args, **kwargs)
+    inputs = [a.node for a in (old, *args) if isinstance(a, Tensor) and a.node is not None]
+    newest = max((node.seq for node in inputs), default=0)
+    stack = [new.node]
+    while stack:
+        node = stack.pop()
+        if node is None or node.seq <= newest:
+            continue  # made before this call
+        if type(node) is Node and any(kept is old for kept in node.saved or ()):
+            old.value = old.value if _traced(old) else old.value.copy()
+            old.cell = None
+            break
+        stack.extend(node.edges)
+    return new
+
+
 def inplace(name: str, function: Any) -> Any:
     """The in-place method of an out-of-place function: same memory, same dtype, no broadcasting of
     the target.
     """
 
     def method(x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
-        new = function(x, *args, **kwargs)
+        if local.c.grad:
+            new = _recorded(function, x, args, kwargs)
+        else:
+            new = function(x, *args, **kwargs)
+            old, value = x.value, new.value
+            if (
+                x.view_of is None
+                and old.__class__ is value.__class__ is np.ndarray
+                and old.dtype is value.dtype
+                and old.shape == value.shape
+                and old.flags.writeable
+            ):  # what optimizers do all the time
+                old[...] = value
+                bump(x)
+                return x
         if new.shape != x.shape:
             raise ShapeError(
                 f"{name}: output with shape {list(x.shape)} doesn't match the broadcast shape"
