@@ -9,12 +9,14 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from clearprop.core import Leaf, Node, Pick, Tensor, local, wrap
+from clearprop.core import Aval, Leaf, Node, Pick, Tensor, local, wrap
+from clearprop.core.dtypes import FLOAT
 from clearprop.core.node import SECOND_BACKWARD, sequence
 from clearprop.core.provenance import user_frame
 from clearprop.core.tensor import refresh, version_cell
 from clearprop.errors import AutogradError
-from clearprop.ops.broadcasting import here, zeros_for
+from clearprop.ops.broadcasting import cast, here, zeros_for
+from clearprop.ops.reduce import sum_to
 
 
 class FunctionCtx:
@@ -122,25 +124,34 @@ class FunctionNode(Node):
             )
         out: list[Tensor | None] = []
         for place, (part, aval) in enumerate(zip(parts, self.takes, strict=True)):
-            if aval is None:
-                if part is not None:
-                    raise AutogradError(
-                        f"function {self.name} returned a gradient different from None at position"
-                        f" {place}, but the corresponding forward input was not a Variable"
-                    )
-                continue
-            if part is not None and not isinstance(part, Tensor):
-                raise TypeError(
-                    f"function {self.name}: expected Variable or None at position {place} (got"
-                    f" {type(part).__name__})"
-                )
-            if part is not None and part.shape != aval.shape:
+            if aval is not None:
+                out.append(None if part is None else self._fitted(part, aval, place))
+            elif part is not None:
                 raise AutogradError(
-                    f"Function {self.name} returned an invalid gradient at index {place} - got"
-                    f" {list(part.shape)} but expected shape compatible with {list(aval.shape)}"
+                    f"function {self.name} returned a gradient different from None at position"
+                    f" {place}, but the corresponding forward input was not a Variable"
                 )
-            out.append(part)
         return out
+
+    def _fitted(self, part: Any, aval: Aval, place: int) -> Tensor:
+        """What backward returned for an input: summed over the axes along which that input was
+        broadcast, and in its dtype.
+        """
+        if not isinstance(part, Tensor):
+            raise TypeError(
+                f"function {self.name}: expected Variable or None at position {place} (got"
+                f" {type(part).__name__})"
+            )
+        lead = part.ndim - len(aval.shape)
+        ends = zip(part.shape[max(lead, 0) :], aval.shape, strict=False)
+        if lead < 0 or any(m not in (1, n) for n, m in ends):
+            raise AutogradError(
+                f"Function {self.name} returned an invalid gradient at index {place} - got"
+                f" {list(part.shape)} but expected shape compatible with {list(aval.shape)}"
+            )
+        if part.shape != aval.shape:
+            part = sum_to(part, aval.shape)
+        return cast(part, aval.dtype) if aval.dtype.category == FLOAT else part
 
 
 class Function:
@@ -213,6 +224,7 @@ def _node(
 ) -> FunctionNode:
     node = FunctionNode()
     node.prim = _Named(cls.__name__)  # type: ignore[assignment]
+    node.rules, node.extra, node.stamp = None, True, 0
     node.edges, node.saved, node.versions, node.out, node.params = edges, (), None, None, {}
     node.seq, node.scope = sequence(), local.c.scope
     frame = user_frame(sys._getframe(2))
