@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from clearprop.core import Leaf, Node, Pick, Tensor, apply1, local, wrap
-from clearprop.core.tensor import TENSORS, writes
+from clearprop.core.tensor import TENSORS, refresh, writes
 from clearprop.errors import AutogradError, ShapeError
 from clearprop.ops import movement
 from clearprop.ops.broadcasting import constant, here, zeros_for
@@ -32,11 +32,6 @@ NOT_SCALAR = (
 )
 
 
-def one_like(y: Tensor) -> Tensor:
-    """d(y)/d(y) of an output with one element."""
-    return constant(1, y.value.dtype, y.value.shape)
-
-
 def seeds(outputs: Sequence[Tensor], grads: Any, what: str) -> list[Tensor]:
     """The cotangents to start from: as given, or 1 for a scalar output."""
     given = [None] * len(outputs) if grads is None else list(grads)
@@ -46,12 +41,15 @@ def seeds(outputs: Sequence[Tensor], grads: Any, what: str) -> list[Tensor]:
         )
     out = []
     for i, (y, g) in enumerate(zip(outputs, given, strict=True)):
-        if y.grad_fn is None and y.node is None:
+        if y.view_of is not None:
+            refresh(y)
+        if y.node is None:
             raise AutogradError(NO_GRAD_FN.format(i=i, here=here()))
         if g is None:
-            if y.numel() != 1:
+            shape = y.value.shape
+            if shape and y.numel() != 1:
                 raise AutogradError(NOT_SCALAR.format(aval=y.aval, here=here()))
-            g = one_like(y)
+            g = constant(1, y.value.dtype, shape)
         elif g.shape != y.shape:
             raise ShapeError(
                 f"{what}: Mismatch in shape: grad_output[{i}] has a shape of {list(g.shape)} and"
@@ -109,7 +107,7 @@ def _walk(
     c = local.c
     bare = not create_graph and not c.anomaly and c.interpreter is None
     add = _add_arrays if bare else operator.add
-    run = c.run
+    run, sum_of = c.run, np.add
     cotangents: dict[Any, Any] = {}
     found: dict[Any, Tensor] = {}
     roots = [y.node for y in outputs]
@@ -119,9 +117,47 @@ def _walk(
         cotangents[node] = add(cotangents[node], g) if node in cotangents else g
     nodes = collect(roots)
     useful = None if targets is None else needed(nodes, targets)
+    quick = bare and targets is None
+    pop, get = cotangents.pop, cotangents.get
     for node in nodes:
-        g = cotangents.pop(node, None)
+        g = pop(node, None)
         if g is None or (useful is not None and node not in useful):
+            continue
+        rules = node.rules
+        if quick and rules is not None and not node.extra:
+            # Most nodes of most passes, written out: one or two inputs, rules made of operators.
+            saved, out = node.saved, node.out
+            if saved is None or node.stamp != writes[0]:
+                node.check_saved()
+            x, edge = saved[0], node.edges[0]
+            if x is not None:
+                x = x.value
+            if len(rules) == 1:
+                part = run(rules[0], g, out, x)
+                second = y = None
+            else:
+                y, second = saved[1], node.edges[1]
+                if y is not None:
+                    y = y.value
+                if edge is not None:
+                    part = run(rules[0], g, out, x, y)
+            if edge is not None:
+                old = get(edge)
+                if old is not None:
+                    part = run(sum_of, old, part)
+                elif edge.__class__ is Leaf and (part is g or _borrowed(part)):
+                    part = part.copy()
+                cotangents[edge] = part
+            if second is not None:
+                part = run(rules[1], g, out, x, y)
+                old = get(second)
+                if old is not None:
+                    part = run(sum_of, old, part)
+                elif second.__class__ is Leaf and (part is g or _borrowed(part)):
+                    part = part.copy()
+                cotangents[second] = part
+            if not retain and (x is not None or y is not None or out is not None):
+                node.saved = node.out = None
             continue
         kind = node.__class__
         if node.hooks or node.retain is not None:
@@ -136,47 +172,21 @@ def _walk(
             slots = cotangents.setdefault(node.main, {})
             slots[node.index] = add(slots[node.index], g) if node.index in slots else g
             continue
-        edges = node.edges
-        rules = node.prim.array_rules if bare and kind is Node else None
-        if rules is not None:
-            parts: Any
-            saved, out = node.saved, node.out
-            if saved is None or node.stamp != writes[0]:
-                node.check_saved()
-            if len(edges) == 1:
-                x = saved[0]
-                if x is not None:
-                    x = x.value
-                parts = (run(rules[0], g, out, x),)
-                kept = x
-            else:
-                x, y = saved
-                if x is not None:
-                    x = x.value
-                if y is not None:
-                    y = y.value
-                parts = (
-                    None if edges[0] is None else run(rules[0], g, out, x, y),
-                    None if edges[1] is None else run(rules[1], g, out, x, y),
-                )
-                kept = x if y is None else y
-            if not retain and (kept is not None or out is not None):
-                node.saved = node.out = None
+        parts: Any
+        if bare:
+            parts = _pull_bare(node, g, useful)
+        elif kind is Node:
+            parts = pull(node, g, useful, create_graph)
         else:
-            if bare:
-                parts = _pull_bare(node, g, useful)
-            elif kind is Node:
-                parts = pull(node, g, useful, create_graph)
-            else:
-                parts = node.pull(g, useful)
-            if c.anomaly:
-                _check_finite(node, g, parts)
-            if not retain:
-                node.free()
-        for edge, part in zip(edges, parts):  # noqa: B905  (strict=True costs as much as the rest)
+            parts = node.pull(g, useful)
+        if c.anomaly:
+            _check_finite(node, g, parts)
+        if not retain:
+            node.free()
+        for edge, part in zip(node.edges, parts, strict=True):
             if part is None or edge is None:
                 continue
-            old = cotangents.get(edge)
+            old = get(edge)
             if old is not None:
                 part = add(old, part)
             elif edge.__class__ is Leaf and (part is g or kind is not Node or _borrowed(part)):
@@ -188,6 +198,12 @@ def _walk(
 
 def _pull_bare(node: Any, g: Any, useful: Any) -> list[Any]:
     """`pull` for bare arrays where the rules want Tensors."""
+    if g.__class__ is not dict and len(node.edges) == 1 and node.__class__ is Node:
+        saved, out, prim = node.saved, node.out, node.prim
+        if saved is not None and node.stamp == writes[0] and not prim.variadic:
+            if out is not None:
+                out = _tensor(out)
+            return [prim.vjp[0](_tensor(g), out, saved[0], **node.params).value]
     g = {i: _tensor(v) for i, v in g.items()} if g.__class__ is dict else _tensor(g)
     parts = pull(node, g, useful, False) if node.__class__ is Node else node.pull(g, useful)
     return [None if part is None else part.value for part in parts]

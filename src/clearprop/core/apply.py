@@ -49,6 +49,8 @@ def apply1(prim: Primitive, x: Tensor, params: dict[str, Any] = _NO_PARAMS) -> T
         keep_out, (keep_x,) = plan
         out.node = node = _new(Node)
         node.prim = prim
+        node.rules = prim.array_rules
+        node.extra = False
         node.edges = (edge,)
         node.saved = (x if keep_x == VALUE else _abstract(x, keep_x),)
         node.versions = None if x.cell is None else (x.cell[0],)
@@ -95,6 +97,8 @@ def apply2(prim: Primitive, x: Tensor, y: Tensor) -> Tensor:
         keep_out, (keep_x, keep_y) = plan
         out.node = node = _new(Node)
         node.prim = prim
+        node.rules = prim.array_rules
+        node.extra = False
         node.edges = (edge_x, edge_y)
         node.saved = (
             x if keep_x == VALUE else _abstract(x, keep_x) if keep_x else None,
@@ -205,6 +209,8 @@ def _record(
     keep_out, keeps = plan
     node = _new(Node)
     node.prim = prim
+    node.rules = prim.array_rules
+    node.extra = False
     node.edges = edges
     node.saved = tuple(
         x if keep == VALUE else _abstract(x, keep) for x, keep in zip(inputs, keeps, strict=True)

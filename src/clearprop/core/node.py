@@ -47,10 +47,12 @@ class Node:
         "__weakref__",
         "code",
         "edges",
+        "extra",
         "lasti",
         "out",
         "params",
         "prim",
+        "rules",
         "saved",
         "scope",
         "seq",
@@ -59,7 +61,9 @@ class Node:
     )
 
     prim: Primitive
+    rules: Any  # prim.array_rules
     edges: tuple[Any, ...]
+    extra: bool  # whether a backward pass must look at hooks, retain or out_cell
     saved: tuple[Any, ...] | None
     versions: tuple[int, ...] | None
     stamp: int
@@ -156,6 +160,7 @@ class Leaf:
     edges: tuple[Any, ...] = ()
     seq = 0
     prim = None
+    rules = None
     hooks: dict[int, Any] | None = None
     post_hooks: dict[int, Any] | None = None
     retain = None
@@ -184,6 +189,7 @@ class Pick:
     __slots__ = ("__dict__", "__weakref__", "edges", "index", "main", "seq")
 
     prim = None
+    rules = None
     hooks: dict[int, Any] | None = None
     retain: Any = None
 

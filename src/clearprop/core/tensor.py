@@ -383,9 +383,9 @@ def version_cell(x: Tensor) -> list[int]:
     if cell is None:
         cell = x.cell = [0]
         if type(x.node) is Node:
-            x.node.out_cell = cell
+            x.node.out_cell, x.node.extra = cell, True
         elif type(x.node) is Pick:
-            x.node.main.out_cell = cell
+            x.node.main.out_cell, x.node.main.extra = cell, True
     return cell
 
 

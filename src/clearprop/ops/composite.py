@@ -17,6 +17,7 @@ import numpy as np
 
 from clearprop.core import Tensor, apply, apply1, as_dtype, bool_, dtype, int64, wrap
 from clearprop.core.dtypes import FLOAT
+from clearprop.core.tensor import TENSORS
 from clearprop.errors import DtypeError, ShapeError
 from clearprop.ops import elementwise as ew
 from clearprop.ops import movement, reduce
@@ -441,6 +442,7 @@ tril, triu = _triangle("tril", np.tril), _triangle("triu", np.triu)
 
 # ---------------------------------------------------------------------- reductions
 ALL_DIMS = [tuple(range(ndim)) for ndim in range(65)]  # NumPy's most dimensions: 64
+ALL_AXES = [({"dim": d, "keepdim": False}, {"dim": d, "keepdim": True}) for d in ALL_DIMS]
 
 
 def _total(x: Tensor, op: str, d: dtype | None) -> Tensor:
@@ -458,6 +460,8 @@ def sum(x: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: dtype | Non
     >>> cp.sum(cp.tensor([[1.0, 2.0], [3.0, 4.0]]), dim=0)
     tensor([4., 6.])
     """
+    if dim is None and dtype is None and x.__class__ in TENSORS and x.value.dtype.kind == "f":
+        return apply1(reduce.sum_p, x, ALL_AXES[len(x.value.shape)][builtins.bool(keepdim)])
     x = _total(x, "sum", dtype)
     dims = ALL_DIMS[x.ndim] if dim is None else normal_dims("sum", dim, x.ndim)
     return apply1(reduce.sum_p, x, {"dim": dims, "keepdim": keepdim})
