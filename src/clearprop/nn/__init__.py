@@ -2,7 +2,7 @@
 
 from clearprop.core import Parameter
 from clearprop.nn import functional, init, utils
-from clearprop.nn.containers import ModuleDict, ModuleList, ParameterList, Sequential
+from clearprop.nn.containers import ModuleDict, ModuleList, Sequential
 from clearprop.nn.layers import (
     ELU,
     GELU,
@@ -37,11 +37,13 @@ from clearprop.nn.loss import (
     NLLLoss,
     SmoothL1Loss,
 )
-from clearprop.nn.module import Module, StateDictError
+from clearprop.nn.module import Module
+from clearprop.nn.parameters import ParameterDict, ParameterList
+from clearprop.nn.state import StateDictError
 
 __all__ = [
     "ELU", "GELU", "SELU", "BCELoss", "BCEWithLogitsLoss", "CrossEntropyLoss", "Dropout", "Flatten", "Hardtanh", "HuberLoss", "Identity",
     "KLDivLoss", "L1Loss", "LeakyReLU", "Linear", "LogSigmoid", "LogSoftmax", "MSELoss", "Mish", "Module", "ModuleDict", "ModuleList",
-    "NLLLoss", "Parameter", "ParameterList", "ReLU", "ReLU6", "Sequential", "SiLU", "Sigmoid", "SmoothL1Loss", "Softmax", "Softplus",
+    "NLLLoss", "Parameter", "ParameterDict", "ParameterList", "ReLU", "ReLU6", "Sequential", "SiLU", "Sigmoid", "SmoothL1Loss", "Softmax", "Softplus",
     "Softsign", "StateDictError", "Tanh", "Unflatten", "functional", "init", "utils",
 ]  # fmt: skip

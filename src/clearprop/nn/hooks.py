@@ -8,7 +8,7 @@ the gradients of all outputs, the backward of the inner one those of all inputs,
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from clearprop.autograd import Function, RemovableHandle
 from clearprop.core import Tensor, local
@@ -20,36 +20,75 @@ if TYPE_CHECKING:
 Gradients = tuple[Tensor | None, ...]
 
 
+class ForwardHook(NamedTuple):
+    """A hook around forward, and how it wants to be called."""
+
+    call: Callable[..., Any]
+    with_kwargs: bool
+    always: bool = False
+
+
 def add_hook(hooks: dict[int, Any], hook: Any, prepend: bool) -> RemovableHandle:
     """Register at the end of the queue, or at its front."""
     handle = RemovableHandle(hooks, hook)
     if prepend:
-        others = {k: h for k, h in hooks.items() if k != handle.id}
-        for k in others:
+        for k in [k for k in hooks if k != handle.id]:
             hooks[k] = hooks.pop(k)  # moves behind the new one
     return handle
 
 
 def call_with_hooks(module: Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """forward between its hooks."""
-    for hook, with_kwargs in list(module._pre_hooks.values()):
-        if with_kwargs:
-            new = hook(module, args, kwargs)
-            if new is not None:
-                args, kwargs = new
-            continue
-        new = hook(module, args)
-        if new is not None:
-            args = new if isinstance(new, tuple) else (new,)
-    watch = BackwardWatch(module) if module._backward_hooks else None
+    called: set[int] = set()
+    try:
+        return _call(module, args, kwargs, called)
+    except Exception:
+        for k, hook in list(module._forward_hooks.items()):
+            if hook.always and k not in called:
+                _after(hook, module, args, kwargs, None)
+        raise
+
+
+def _call(module: Module, args: tuple[Any, ...], kwargs: dict[str, Any], called: set[int]) -> Any:
+    for hook in list(module._pre_hooks.values()):
+        args, kwargs = _before(hook, module, args, kwargs)
+    watch = BackwardWatch(module) if module._backward_hooks or module._backward_pre_hooks else None
     if watch is not None:
         args = watch.inputs(args)
     out = module.forward(*args, **kwargs)
-    for hook, with_kwargs in list(module._forward_hooks.values()):
-        new = hook(module, args, kwargs, out) if with_kwargs else hook(module, args, out)
+    for k, hook in list(module._forward_hooks.items()):
+        called.add(k)
+        new = _after(hook, module, args, kwargs, out)
         if new is not None:
             out = new
     return out if watch is None else watch.outputs(out)
+
+
+def _before(
+    hook: ForwardHook, module: Module, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    if not hook.with_kwargs:
+        new = hook.call(module, args)
+        if new is None:
+            return args, kwargs
+        return (new if isinstance(new, tuple) else (new,)), kwargs
+    new = hook.call(module, args, kwargs)
+    if new is None:
+        return args, kwargs
+    if not isinstance(new, tuple) or len(new) != 2:
+        raise AutogradError(
+            f"forward pre-hook of {type(module).__name__}: forward pre-hook must return None or a"
+            f" tuple of (new_args, new_kwargs), but got {new}."
+        )
+    return new
+
+
+def _after(
+    hook: ForwardHook, module: Module, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any
+) -> Any:
+    if hook.with_kwargs:
+        return hook.call(module, args, kwargs, out)
+    return hook.call(module, args, out)
 
 
 class BackwardHook(Function):
@@ -86,7 +125,7 @@ class BackwardWatch:
         self.watches_inputs = True
 
         def report(grads: Gradients) -> Gradients:
-            new = self._run_hooks(_spread(grads, at, self.size))
+            new = self._run_backward_hooks(_spread(grads, at, self.size))
             return tuple(new[i] for i in at)
 
         return _replaced(args, at, BackwardHook.apply(report, *(args[i] for i in at)))
@@ -99,27 +138,35 @@ class BackwardWatch:
             return out
 
         def report(grads: Gradients) -> Gradients:
-            self.grad_output = _spread(grads, at, len(outs))
+            self.grad_output = self._run(
+                self.module._backward_pre_hooks, _spread(grads, at, len(outs)), "grad_output"
+            )
             if not self.watches_inputs:
-                self._run_hooks((None,) * self.size)
-            return grads
+                self._run_backward_hooks((None,) * self.size)
+            return tuple(self.grad_output[i] for i in at)
 
         new = _replaced(outs, at, BackwardHook.apply(report, *(outs[i] for i in at)))
         return new if isinstance(out, tuple) else new[0]
 
-    def _run_hooks(self, grad_input: Gradients) -> Gradients:
-        for hook in list(self.module._backward_hooks.values()):
-            new = hook(self.module, grad_input, self.grad_output)
+    def _run_backward_hooks(self, grad_input: Gradients) -> Gradients:
+        return self._run(self.module._backward_hooks, grad_input, "grad_input", self.grad_output)
+
+    def _run(
+        self, hooks: dict[int, Any], grads: Gradients, what: str, *more: Gradients
+    ) -> Gradients:
+        """grads after the hooks, each of which may replace them."""
+        for hook in list(hooks.values()):
+            new = hook(self.module, grads, *more)
             if new is None:
                 continue
             new = new if isinstance(new, tuple) else (new,)
-            if len(new) != len(grad_input):
+            if len(new) != len(grads):
                 raise AutogradError(
                     f"full backward hook of {type(self.module).__name__}: Backward hook returned an"
-                    f" invalid number of grad_input, got {len(new)}, but expected {len(grad_input)}"
+                    f" invalid number of {what}, got {len(new)}, but expected {len(grads)}"
                 )
-            grad_input = new
-        return grad_input
+            grads = new
+        return grads
 
 
 def _spread(grads: Gradients, at: list[int], size: int) -> Gradients:

@@ -11,6 +11,7 @@ import numpy as np
 from clearprop.autograd import no_grad
 from clearprop.core import Parameter, Tensor, wrap
 from clearprop.errors import ClearpropError, did_you_mean
+from clearprop.nn import tree
 from clearprop.ops.broadcasting import here
 
 if TYPE_CHECKING:
@@ -36,67 +37,106 @@ class IncompatibleKeys(NamedTuple):
         )
 
 
-def entries(module: Module) -> Iterator[tuple[str, dict[str, Any], str, Tensor]]:
-    """(dotted key, table that holds it, name there, tensor) of all that a state dict holds, in its
-    order.
-    """
-    for path, m in module.named_modules(remove_duplicate=False):
-        for table in (m._parameters, m._buffers):
-            for name, x in table.items():
-                if x is not None and not (table is m._buffers and name in m._transient):
-                    yield (f"{path}.{name}" if path else name), table, name, x  # type: ignore[misc]
+class Entry(NamedTuple):
+    """One value of a state dict: its dotted key, and where it lives in the module."""
+
+    key: str
+    table: dict[str, Any]
+    name: str
+    tensor: Tensor
+
+
+def entries(module: Module) -> Iterator[Entry]:
+    """All that a state dict holds, in its order; a shared tensor under each of its names."""
+    for path, m in tree.walk(module, "", once=False):
+        for name, p in m._parameters.items():
+            if p is not None:
+                yield Entry(tree.join(path, name), m._parameters, name, p)
+        for name, b in m._buffers.items():
+            if b is not None and name not in m._transient:
+                yield Entry(tree.join(path, name), m._buffers, name, b)
+
+
+def with_prefix(module: Module, prefix: str) -> list[tuple[str, Module]]:
+    """(prefix of its keys, module), parents first."""
+    return [
+        (f"{prefix}{path}." if path else prefix, m) for path, m in tree.walk(module, "", once=False)
+    ]
 
 
 def state_dict(module: Module, destination: Any, prefix: str, keep_vars: bool) -> Any:
+    """Values by key, then the hooks, children first."""
     out = OrderedDict() if destination is None else destination
     for key, _, _, x in entries(module):
         out[prefix + key] = x if keep_vars else x.detach()
+    for at, m in reversed(with_prefix(module, prefix)):
+        for hook in list(m._state_dict_hooks.values()):
+            hook(m, out, at, {})
     return out
 
 
 def load_state_dict(
-    module: Module, state: Mapping[str, Any], strict: bool, assign: bool
+    module: Module, given: Mapping[str, Any], strict: bool, assign: bool
 ) -> IncompatibleKeys:
     """Check everything, then copy: a state dict that does not fit changes nothing."""
-    if not isinstance(state, Mapping):
+    if not isinstance(given, Mapping):
         raise TypeError(
-            f"load_state_dict: Expected state_dict to be dict-like, got {type(state)}.{here()}"
+            f"load_state_dict: Expected state_dict to be dict-like, got {type(given)}.{here()}"
         )
+    state = OrderedDict(given)
+    keys = IncompatibleKeys([], [])
+    problems: list[str] = []
+    modules = with_prefix(module, "")
+    for at, m in modules:
+        for hook in list(m._load_pre_hooks.values()):
+            hook(m, state, at, {}, strict, *keys, problems)
     own = list(entries(module))
-    keys = {key for key, *_ in own}
-    missing = [key for key, *_ in own if key not in state]
-    unexpected = [key for key in state if key not in keys]
-    problems = _key_problems(missing, unexpected) if strict else []
-    fits = []
-    for key, table, name, x in own:
-        if key not in state:
-            continue
-        value = (
-            state[key].detach().array()
-            if isinstance(state[key], Tensor)
-            else np.asarray(state[key])
+    known = {e.key for e in own}
+    keys.missing_keys.extend(e.key for e in own if e.key not in state)
+    keys.unexpected_keys.extend(key for key in state if key not in known)
+    fits = [(e, _value(e, state[e.key], problems)) for e in own if e.key in state]
+    hooks = [(m, hook) for _, m in reversed(modules) for hook in m._load_post_hooks.values()]
+    if problems or not hooks:
+        _complain(module, keys, problems, strict)
+    for entry, value in fits:
+        _put(entry, value, assign)
+    for m, hook in hooks:
+        hook(m, keys)
+    if hooks:
+        _complain(module, keys, [], strict)
+    return keys
+
+
+def _value(entry: Entry, given: Any, problems: list[str]) -> np.ndarray:
+    """What is to be copied, as an array; what is wrong with it goes into `problems`."""
+    if not isinstance(given, Tensor | np.ndarray | np.generic):
+        problems.append(
+            f'While copying the parameter named "{entry.key}", expected torch.Tensor or Tensor-like'
+            f" object from checkpoint but received {type(given)}"
         )
-        if value.dtype.kind not in "fiub":
-            problems.append(
-                f'While copying the parameter named "{key}", expected a tensor of numbers but'
-                f" received {type(state[key])}."
-            )
-        elif value.shape != x.shape:
-            problems.append(
-                f"size mismatch for {key}: copying a param with shape"
-                f" torch.Size({list(value.shape)}) from checkpoint, the shape in current model is"
-                f" torch.Size({list(x.shape)})."
-            )
-        else:
-            fits.append((table, name, x, value))
-    if problems:
-        lines = "\n\t".join(problems)
+        return np.empty(0)
+    value = given.detach().array() if isinstance(given, Tensor) else np.asarray(given)
+    if value.dtype.kind not in "fiub":
+        problems.append(
+            f'While copying the parameter named "{entry.key}", expected numbers but received an'
+            f" array of {value.dtype}"
+        )
+    elif value.shape != entry.tensor.shape:
+        problems.append(
+            f"size mismatch for {entry.key}: copying a param with shape"
+            f" torch.Size({list(value.shape)}) from checkpoint, the shape in current model is"
+            f" torch.Size({list(entry.tensor.shape)})."
+        )
+    return value
+
+
+def _complain(module: Module, keys: IncompatibleKeys, problems: list[str], strict: bool) -> None:
+    lines = [*(_key_problems(*keys) if strict else ()), *problems]
+    if lines:
+        text = "\n\t".join(lines)
         raise StateDictError(
-            f"Error(s) in loading state_dict for {type(module).__name__}:\n\t{lines}{here()}"
+            f"Error(s) in loading state_dict for {type(module).__name__}:\n\t{text}{here()}"
         )
-    for table, name, x, value in fits:
-        _put(table, name, x, value, assign)
-    return IncompatibleKeys(missing, unexpected)
 
 
 def _key_problems(missing: list[str], unexpected: list[str]) -> list[str]:
@@ -115,10 +155,11 @@ def _quoted(keys: list[str]) -> str:
 
 
 @no_grad()
-def _put(table: dict[str, Any], name: str, x: Tensor, value: np.ndarray, assign: bool) -> None:
+def _put(entry: Entry, value: np.ndarray, assign: bool) -> None:
     if not assign:
-        x.copy_(wrap(value, None))  # type: ignore[attr-defined]
-    elif isinstance(x, Parameter):
-        table[name] = Parameter(wrap(value, None), requires_grad=x.requires_grad)
+        entry.tensor.copy_(wrap(value, None))  # type: ignore[attr-defined]
+    elif isinstance(entry.tensor, Parameter):
+        new = Parameter(wrap(value, None), requires_grad=entry.tensor.requires_grad)
+        entry.table[entry.name] = new
     else:
-        table[name] = wrap(value, None)
+        entry.table[entry.name] = wrap(value, None)
