@@ -111,8 +111,8 @@ def _walk(
     cotangents: dict[Any, Any] = {}
     found: dict[Any, Tensor] = {}
     roots = [y.node for y in outputs]
-    for node, seed in zip(roots, grads, strict=True):
-        g = _own(seed) if type(node) is Leaf else seed
+    for i, node in enumerate(roots):
+        g = _own(grads[i]) if node.__class__ is Leaf else grads[i]
         g = g.value if bare else g
         cotangents[node] = add(cotangents[node], g) if node in cotangents else g
     nodes = collect(roots)
@@ -200,10 +200,11 @@ def _pull_bare(node: Any, g: Any, useful: Any) -> list[Any]:
     """`pull` for bare arrays where the rules want Tensors."""
     if g.__class__ is not dict and len(node.edges) == 1 and node.__class__ is Node:
         saved, out, prim = node.saved, node.out, node.prim
+        rule: Any = prim.vjp[0]
         if saved is not None and node.stamp == writes[0] and not prim.variadic:
             if out is not None:
                 out = _tensor(out)
-            return [prim.vjp[0](_tensor(g), out, saved[0], **node.params).value]
+            return [rule(_tensor(g), out, saved[0], **node.params).value]
     g = {i: _tensor(v) for i, v in g.items()} if g.__class__ is dict else _tensor(g)
     parts = pull(node, g, useful, False) if node.__class__ is Node else node.pull(g, useful)
     return [None if part is None else part.value for part in parts]
