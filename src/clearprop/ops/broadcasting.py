@@ -121,6 +121,12 @@ def tensor_of(x: TensorLike, op: str) -> Tensor:
     return constant(x, d.np, ())
 
 
+def tensor_as(x: TensorLike, d: dtype, op: str) -> Tensor:
+    """x as a Tensor of type d; a number is written in d at once, so that float64 keeps 0.1."""
+    x = as_tensor_or_number(x, op)
+    return cast(x, d) if isinstance(x, Tensor) else constant(x, d.np, ())
+
+
 def cast(x: Tensor, d: dtype) -> Tensor:
     """x with elements of type d (x itself where it has that type)."""
     return x if x.value.dtype is d.np or x.dtype is d else movement.cast(x, d)
@@ -382,5 +388,5 @@ __all__ = [
     "ANY", "BITS", "DTYPES", "FLOATS", "INTEGER", "NUMBERS", "Number", "TensorLike",
     "as_tensor_or_number", "binary", "broadcast", "broadcast_shapes", "cast", "constant",
     "expand_to", "finite_scalar", "here", "match", "normal_dim", "normal_dims", "promote_types_of",
-    "result_type", "tensor_of", "unary", "zeros_for",
+    "result_type", "tensor_as", "tensor_of", "unary", "zeros_for",
 ]  # fmt: skip

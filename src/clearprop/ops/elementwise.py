@@ -80,7 +80,11 @@ def _sigmoid(x: np.ndarray) -> np.ndarray:
 
 
 def _erf(x: np.ndarray) -> np.ndarray:
-    return special.erf(x)  # type: ignore[no-any-return]
+    return special.erf(x).astype(x.dtype, copy=False)  # type: ignore[no-any-return]
+
+
+def _round(x: np.ndarray) -> np.ndarray:
+    return np.rint(x) if x.dtype.kind == "f" else x.copy()  # NumPy makes floats of integers
 
 
 # fmt: off
@@ -114,7 +118,7 @@ SQUARE = _u("square", "x * x, elementwise.", lambda x: np.multiply(x, x), lambda
 RELU = _u("relu", "max(x, 0); the derivative at 0 is 0, nan stays nan.", lambda x: np.maximum(x, 0), lambda g, out, _x: where(out <= 0, zeros_for(g), g), "x <= 0 ? 0 : x", kinks=(0.0,))
 FLOOR = _u("floor", "Largest integer not above x; derivative 0.", np.floor, _zero, "floor(x)", (0.1, 0.9))
 CEIL = _u("ceil", "Smallest integer not below x; derivative 0.", np.ceil, _zero, "ceil(x)", (0.1, 0.9))
-ROUND = _u("round", "Nearest integer, halves to even; derivative 0.", np.rint, _zero, "rint(x)", (0.1, 0.4))
+ROUND = _u("round", "Nearest integer, halves to even; derivative 0.", _round, _zero, "rint(x)", (0.1, 0.4))
 TRUNC = _u("trunc", "Integer part; derivative 0.", np.trunc, _zero, "trunc(x)", (0.1, 0.9))
 
 neg = unary(NEG, NUMBERS)
@@ -188,7 +192,7 @@ NOT = primitive("bitwise_not", doc="~x of an integer or bool tensor.", eager=np.
 sub, mul = binary(SUB, NUMBERS), binary(MUL)
 _add, _div = binary(ADD), binary(DIV, FLOATS)
 maximum, minimum = binary(MAXIMUM), binary(MINIMUM)
-atan2, fmod = binary(ATAN2, FLOATS), binary(FMOD, NUMBERS)
+atan2, _fmod = binary(ATAN2, FLOATS), binary(FMOD, NUMBERS)
 eq, ne, lt, le, gt, ge = map(binary, (EQ, NE, LT, LE, GT, GE))
 bitwise_and, bitwise_or, bitwise_xor, bitwise_not = binary(AND, BITS), binary(OR, BITS), binary(XOR, BITS), unary(NOT, BITS)
 _remainder, _floor_divide = binary(REMAINDER, NUMBERS), binary(FLOOR_DIVIDE, NUMBERS)
@@ -309,6 +313,13 @@ def div(x: TensorLike, y: TensorLike, *, rounding_mode: str | None = None) -> Te
 def _no_zero(op: str, y: Tensor) -> None:
     if y.dtype.category != 2 and y.value.__class__ is np.ndarray and not y.value.all():
         raise DtypeError(f"{op}: ZeroDivisionError: integer division by zero{here()}")
+
+
+def fmod(x: TensorLike, y: TensorLike) -> Tensor:
+    """Remainder of x / y with the sign of x; division by an integer zero raises."""
+    a, b = match("fmod", x, y)
+    _no_zero("fmod", b)
+    return _fmod(a, b)
 
 
 def floor_divide(x: TensorLike, y: TensorLike) -> Tensor:

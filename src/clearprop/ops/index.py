@@ -18,7 +18,7 @@ from clearprop.ops.broadcasting import (
     expand_to,
     here,
     normal_dim,
-    tensor_of,
+    tensor_as,
     zeros_for,
 )
 from clearprop.ops.elementwise import where
@@ -398,9 +398,7 @@ def index_add(x: Tensor, dim: int, index: Tensor, source: Tensor, *, alpha: floa
 
 def masked_fill(x: Tensor, mask: Tensor, value: Any) -> Tensor:
     """x with `value` where the mask is True; the gradient there is 0."""
-    d = x.dtype
-    filled = where(mask, cast(tensor_of(value, "masked_fill"), d), x)
-    return filled
+    return where(mask, tensor_as(value, x.dtype, "masked_fill"), x)
 
 
 def masked_select(x: Tensor, mask: Tensor) -> Tensor:

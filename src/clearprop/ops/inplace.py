@@ -17,7 +17,7 @@ from clearprop.core.tensor import refresh, version_cell
 from clearprop.errors import AutogradError, DtypeError, ShapeError
 from clearprop.ops import elementwise as ew
 from clearprop.ops import movement
-from clearprop.ops.broadcasting import cast, expand_to, here, tensor_of
+from clearprop.ops.broadcasting import cast, expand_to, here, tensor_as
 from clearprop.ops.index import _entries, basic, setitem_value
 
 LEAF = (
@@ -106,8 +106,7 @@ def _joined(base: Tensor, steps: Any, new: Tensor) -> Tensor:
 
 def assign(x: Tensor, value: Any, op: str) -> Tensor:
     """x[...] = value: cast and broadcast `value` to x, then overwrite."""
-    new = tensor_of(value, op)
-    new = cast(new, x.dtype)
+    new = tensor_as(value, x.dtype, op)
     if new.shape != x.shape:
         lead = new.ndim - x.ndim
         if lead > 0 and all(n == 1 for n in new.shape[:lead]):
@@ -205,7 +204,7 @@ def copy_(x: Tensor, source: Any, non_blocking: bool = False) -> Tensor:
 
 def fill_(x: Tensor, value: Any) -> Tensor:
     """Write one number everywhere; the gradient of what was there is 0."""
-    new = expand_to(cast(tensor_of(value, "fill_"), x.dtype), x.shape)
+    new = expand_to(tensor_as(value, x.dtype, "fill_"), x.shape)
     if x.node is not None and local.c.grad and type(x.node) is not Leaf:
         never = wrap(np.zeros(x.shape, bool), None)
         return overwrite(x, apply(ew.WHERE, never, x, new), "fill_")
@@ -226,7 +225,7 @@ def setitem(x: Tensor, idx: Any, value: Any) -> None:
             part = apply_view(movement.reshape_p, x, {"shape": x.shape})
         assign(part, value, "setitem")
         return
-    new = cast(tensor_of(value, "setitem"), x.dtype)
+    new = tensor_as(value, x.dtype, "setitem")
     written = setitem_value(part, tensors, new)
     if part is x:
         overwrite(x, written, "setitem")
