@@ -436,6 +436,8 @@ def nan_to_num(
     """x with nan, inf and -inf replaced (by 0 and the dtype's largest and smallest number); the
     derivative there is 0.
     """
+    if not x.is_floating_point():
+        return +x
     info = np.finfo(x.value.dtype)
     high = float(info.max) if posinf is None else posinf
     low = float(info.min) if neginf is None else neginf

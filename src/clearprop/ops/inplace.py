@@ -112,7 +112,7 @@ def assign(x: Tensor, value: Any, op: str) -> Tensor:
         if lead > 0 and all(n == 1 for n in new.shape[:lead]):
             new = movement.reshape_to(new, new.shape[lead:])
         padded = (1,) * (x.ndim - new.ndim) + new.shape
-        if all(n in (1, m) for n, m in zip(padded, x.shape, strict=False)):
+        if new.ndim <= x.ndim and all(n in (1, m) for n, m in zip(padded, x.shape, strict=False)):
             new = expand_to(new, x.shape)
     if new.shape != x.shape:
         raise ShapeError(
