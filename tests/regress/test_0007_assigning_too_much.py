@@ -1,8 +1,8 @@
-"""`x[0] = (three numbers)` raised "zip() argument 2 is shorter than argument 1" instead of saying that
-the shapes do not fit; `nan_to_num` of integers raised, too.
+"""`x[0] = (three numbers)` raised "zip() argument 2 is shorter than argument 1" instead of saying
+that the shapes do not fit; `nan_to_num` of integers raised, too.
 
-Cause: a value of more dimensions than its target was expanded; NumPy knows no largest integer by the
-name of floats.
+Cause: a value of more dimensions than its target was expanded; NumPy's table of the limits of
+floats knows no integers.
 """
 
 from __future__ import annotations
