@@ -1,18 +1,16 @@
-"""Networks: modules, layers, losses, initial values; PyTorch's names, numbers and state_dict keys."""
+"""Networks: modules, layers, losses, initial values; PyTorch's names, numbers and state_dict
+keys.
+"""
 
 from clearprop.core import Parameter
 from clearprop.nn import functional, init, utils
-from clearprop.nn.containers import ModuleDict, ModuleList, Sequential
-from clearprop.nn.layers import (
+from clearprop.nn.activations import (
+    CELU,
     ELU,
     GELU,
     SELU,
-    Dropout,
-    Flatten,
     Hardtanh,
-    Identity,
     LeakyReLU,
-    Linear,
     LogSigmoid,
     LogSoftmax,
     Mish,
@@ -21,11 +19,13 @@ from clearprop.nn.layers import (
     Sigmoid,
     SiLU,
     Softmax,
+    Softmin,
     Softplus,
     Softsign,
     Tanh,
-    Unflatten,
 )
+from clearprop.nn.containers import ModuleDict, ModuleList, Sequential
+from clearprop.nn.layers import Dropout, Flatten, Identity, Linear, Unflatten
 from clearprop.nn.loss import (
     BCELoss,
     BCEWithLogitsLoss,
@@ -42,8 +42,47 @@ from clearprop.nn.parameters import ParameterDict, ParameterList
 from clearprop.nn.state import StateDictError
 
 __all__ = [
-    "ELU", "GELU", "SELU", "BCELoss", "BCEWithLogitsLoss", "CrossEntropyLoss", "Dropout", "Flatten", "Hardtanh", "HuberLoss", "Identity",
-    "KLDivLoss", "L1Loss", "LeakyReLU", "Linear", "LogSigmoid", "LogSoftmax", "MSELoss", "Mish", "Module", "ModuleDict", "ModuleList",
-    "NLLLoss", "Parameter", "ParameterDict", "ParameterList", "ReLU", "ReLU6", "Sequential", "SiLU", "Sigmoid", "SmoothL1Loss", "Softmax", "Softplus",
-    "Softsign", "StateDictError", "Tanh", "Unflatten", "functional", "init", "utils",
-]  # fmt: skip
+    "CELU",
+    "ELU",
+    "GELU",
+    "SELU",
+    "BCELoss",
+    "BCEWithLogitsLoss",
+    "CrossEntropyLoss",
+    "Dropout",
+    "Flatten",
+    "Hardtanh",
+    "HuberLoss",
+    "Identity",
+    "KLDivLoss",
+    "L1Loss",
+    "LeakyReLU",
+    "Linear",
+    "LogSigmoid",
+    "LogSoftmax",
+    "MSELoss",
+    "Mish",
+    "Module",
+    "ModuleDict",
+    "ModuleList",
+    "NLLLoss",
+    "Parameter",
+    "ParameterDict",
+    "ParameterList",
+    "ReLU",
+    "ReLU6",
+    "Sequential",
+    "SiLU",
+    "Sigmoid",
+    "SmoothL1Loss",
+    "Softmax",
+    "Softmin",
+    "Softplus",
+    "Softsign",
+    "StateDictError",
+    "Tanh",
+    "Unflatten",
+    "functional",
+    "init",
+    "utils",
+]

@@ -84,7 +84,7 @@ def _none_only(value: Any, name: str, what: str, wanted: str, advice: str) -> No
 
 
 def find(module: Module, name: str) -> Any:
-    """The parameter, buffer or child of that name; an AttributeError that guesses what was meant."""
+    """The parameter, buffer or child of that name; else an error that guesses what was meant."""
     fields = module.__dict__
     for table in STATE:
         if name in fields.get(table, ()):

@@ -92,7 +92,7 @@ def _after(
 
 
 class BackwardHook(Function):
-    """The identity of several tensors whose backward hands all their gradients to `report` at once."""
+    """The identity of several tensors; backward hands all their gradients to `report` at once."""
 
     @staticmethod
     def forward(

@@ -258,7 +258,7 @@ class Module:
         return self
 
     def train(self: M, mode: bool = True) -> M:
-        """Training mode (dropout drops) for this module and all below; `train(False)` is `eval()`."""
+        """Training mode (dropout drops) for this module and all below; train(False) is eval()."""
         if not isinstance(mode, bool):
             raise ValueError(f"train: training mode is expected to be boolean, got {mode!r}")
         for module in self.modules():

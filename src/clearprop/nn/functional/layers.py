@@ -1,0 +1,70 @@
+"""Layers: linear, dropout."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from clearprop import ops
+from clearprop.core import Tensor, wrap
+from clearprop.core import random as random_module
+from clearprop.errors import ShapeError
+from clearprop.ops.broadcasting import expand_to, here
+from clearprop.ops.movement import permute
+
+
+def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    """y = x W^T + b;  x: (..., in), W: (out, in) or (in), b: (out) or (), y: (..., out) or (...).
+
+    >>> import clearprop as cp
+    >>> cp.nn.functional.linear(cp.ones(1, 2), cp.tensor([[1.0, 2.0]]), cp.tensor([0.5]))
+    tensor([[3.5000]])
+    """
+    if input.shape[-1:] != weight.shape[-1:]:
+        raise ShapeError(_wrong_width(input, weight))
+    y = ops.matmul(input, permute(weight, (1, 0)) if weight.ndim == 2 else weight)
+    return y if bias is None else y + expand_to(bias, y.shape)
+
+
+def _wrong_width(x: Tensor, weight: Tensor) -> str:
+    wanted, got = weight.shape[-1], x.shape[-1] if x.ndim else None
+    # PyTorch shows the weight transposed here, as the factor that it is
+    shown = "x".join(map(str, weight.shape[::-1]))
+    if x.ndim == 0:
+        advice = "give it at least one axis: x.unsqueeze(0)"
+    elif x.ndim > 2 and math.prod(x.shape[1:]) == wanted:
+        advice = "join the axes first: nn.Flatten() before the layer, or x.flatten(1)"
+    elif x.ndim >= 2 and x.shape[-2] == wanted:
+        advice = "the axes are swapped: x.transpose(-1, -2)"
+    elif wanted == 1 and got != 1:
+        advice = "give x a last axis of size 1: x.unsqueeze(-1)"
+    elif weight.ndim == 2:
+        advice = f"make the layer Linear({got}, {weight.shape[0]}), or give x {wanted} features"
+    else:
+        advice = f"give x {wanted} features"
+    return (
+        f"linear: mat1 and mat2 shapes cannot be multiplied ({'x'.join(map(str, x.shape))} and"
+        f" {shown}): the layer has in_features={wanted}, got"
+        f" {'a 0-d tensor' if got is None else got}; x is {x.aval}, weight is {weight.aval};"
+        f" {advice}{here()}"
+    )
+
+
+def dropout(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> Tensor:
+    """Each element is 0 with probability p, else x / (1 - p); the identity when not training. The
+    mask is drawn from the default generator (PyTorch's comes from a stream of its own).
+    """
+    if not 0 <= p <= 1:
+        raise ValueError(
+            f"dropout: dropout probability has to be between 0 and 1, but got {p}{here()}"
+        )
+    if not training or p == 0:
+        return input
+    d = input.value.dtype
+    if p == 1:
+        mask = wrap(np.zeros(input.shape, d), None)
+    else:
+        keep = random_module.default_generator.uniform(input.shape, np.float32) >= p
+        mask = wrap(keep.astype(d) / d.type(1 - p), None)
+    return input.mul_(mask) if inplace else input * mask  # type: ignore[attr-defined,no-any-return]
