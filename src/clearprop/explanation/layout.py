@@ -56,7 +56,7 @@ def ranks(keys: Sequence[Key], arrows: Iterable[tuple[Key, Key]]) -> dict[Key, i
 def place(
     sizes: dict[Key, tuple[float, float]],
     arrows: Sequence[tuple[Key, Key]],
-    gap: Point = (28.0, 34.0),
+    gap: Point = (28.0, 38.0),
 ) -> Layout:
     """Lay out boxes of the given sizes (width, height), from top to bottom."""
     rank = ranks(list(sizes), arrows)

@@ -113,10 +113,13 @@ def _frames(boxes: list[Box], layout: Layout) -> list[tuple[str, float, float, f
     frames = []
     deepest = max(map(len, members), default=0)
     for group, inside in members.items():
-        pad = 10.0 + 10.0 * (deepest - len(group))
+        level = deepest - len(group)
         sides: list[Any] = [_sides(box, layout) for box in inside]
-        x0, y0 = min(s[0] for s in sides) - pad, min(s[1] for s in sides) - pad - 12
-        x1, y1 = max(s[2] for s in sides) + pad, max(s[3] for s in sides) + pad
+        x0, x1 = (
+            min(s[0] for s in sides) - 12 - 10 * level,
+            max(s[2] for s in sides) + 12 + 10 * level,
+        )
+        y0, y1 = min(s[1] for s in sides) - 20 - 4 * level, max(s[3] for s in sides) + 9 + 4 * level
         others = [_sides(b, layout) for b in boxes if b.group[: len(group)] != group]
         if not any(a < x1 and c > x0 and b < y1 and d > y0 for a, b, c, d in others):
             frames.append((group[-1], x0, y0, x1, y1))

@@ -19,7 +19,7 @@ from safetensors.numpy import save
 
 from clearprop.core import Tensor, wrap
 from clearprop.errors import DataError
-from clearprop.train.atomic import atomic_write
+from clearprop.serialization import atomic_write
 from clearprop.train.callback import Callback
 
 if TYPE_CHECKING:

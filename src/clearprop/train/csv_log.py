@@ -8,7 +8,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from clearprop.train.atomic import atomic_write
+from clearprop.serialization import atomic_write
 from clearprop.train.callback import Callback
 from clearprop.train.trainer import Trainer
 

@@ -12,7 +12,7 @@ import pandas as pd
 from clearprop.data import TablePreprocessor, read_table
 from clearprop.data.columns import error_at, first_where
 from clearprop.errors import DataError
-from clearprop.train.atomic import atomic_write
+from clearprop.serialization import atomic_write
 from clearprop.train.findings import METRICS, forward, probabilities
 from clearprop.train.metrics import metrics_of
 from clearprop.train.options import network, options_of

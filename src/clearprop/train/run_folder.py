@@ -14,7 +14,7 @@ from safetensors.numpy import load, save
 
 from clearprop.core import wrap
 from clearprop.errors import DataError, did_you_mean
-from clearprop.train.atomic import atomic_write
+from clearprop.serialization import atomic_write
 
 FORMAT = "clearprop run 1"
 
