@@ -59,8 +59,9 @@ def hardtanh(
 ) -> Tensor:
     """x limited to [min_val, max_val]; unlike clamp the derivative at both bounds is 0."""
     x = _before(input, inplace)
-    low, high = constant(min_val, x.value.dtype, x.shape), constant(max_val, x.value.dtype, x.shape)
-    return _after(input, where(x <= min_val, low, where(x >= max_val, high, x)), inplace)
+    inside = (x > min_val) & (x < max_val)
+    y = where(inside, x, ops.clamp(x.detach(), min_val, max_val))
+    return _after(input, y, inplace)
 
 
 def leaky_relu(input: Tensor, negative_slope: float = 0.01, inplace: bool = False) -> Tensor:

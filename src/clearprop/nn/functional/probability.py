@@ -15,7 +15,9 @@ from clearprop.nn.warn import warn
 from clearprop.ops import where
 from clearprop.ops.broadcasting import here
 
-LEAST = 1e-12  # of p (1 - p) in the derivative; the logarithms of the value are at least -100
+# The least p (1 - p) in the derivative, a float32 in PyTorch's kernels of any type; the logarithms
+# in the value are at least -100.
+LEAST = float(np.float32(1e-12))
 MEAN_OF_KL = (
     "kl_div: reduction: 'mean' divides the total loss by both the batch size and the support"
     " size. 'batchmean' divides only by the batch size, and aligns with the KL div math definition."

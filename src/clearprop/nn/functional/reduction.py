@@ -39,18 +39,24 @@ def reduce(op: str, loss: Tensor, reduction: str) -> Tensor:
     return loss
 
 
-def weighted(op: str, loss: Tensor, weight: Tensor | None, reduction: str) -> Tensor:
-    """weight * loss, reduced; the mean divides by the sum of the weights."""
+def times_weight(op: str, loss: Tensor, weight: Tensor | None) -> Tensor:
+    """The elements of a loss, each times its weight."""
     if weight is None:
-        return reduce(op, loss, reduction)
+        return loss
     if weight.shape != loss.shape:
         raise ValueError(
             f"{op}: Weights and input must have the same size: weight is {weight.aval}, the"
             f" elements of the loss are {loss.aval}{here()}"
         )
-    if reduction == "mean":
-        return ops.sum(loss * weight) / ops.sum(weight)
-    return reduce(op, loss * weight, reduction)
+    return loss * weight
+
+
+def weighted(op: str, loss: Tensor, weight: Tensor | None, reduction: str) -> Tensor:
+    """weight * loss, reduced; the mean divides by the sum of the weights."""
+    terms = times_weight(op, loss, weight)
+    if weight is not None and reduction == "mean":
+        return ops.sum(terms) / ops.sum(weight)
+    return reduce(op, terms, reduction)
 
 
 def check_same_shape(op: str, x: Tensor, y: Tensor) -> None:

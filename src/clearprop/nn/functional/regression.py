@@ -5,7 +5,7 @@ from __future__ import annotations
 from clearprop import ops
 from clearprop.core import Tensor
 from clearprop.errors import DtypeError
-from clearprop.nn.functional.reduction import check_same_shape, weighted
+from clearprop.nn.functional.reduction import check_same_shape, reduce, times_weight, weighted
 from clearprop.ops import where
 from clearprop.ops.broadcasting import here
 
@@ -55,7 +55,7 @@ def smooth_l1_loss(
         return l1_loss(input, target, reduction=reduction)
     d = ops.abs(input - target)
     loss = where(d < beta, 0.5 * d * d / beta, d - 0.5 * beta)
-    return weighted("smooth_l1_loss", loss, None, reduction)
+    return reduce("smooth_l1_loss", loss, reduction)
 
 
 def huber_loss(
@@ -75,4 +75,5 @@ def huber_loss(
         )
     d = ops.abs(input - target)
     loss = where(d <= delta, 0.5 * d * d, delta * (d - 0.5 * delta))
-    return weighted("huber_loss", loss, weight, reduction)
+    # unlike mse_loss and l1_loss the mean is over all elements, whatever they weigh
+    return reduce("huber_loss", times_weight("huber_loss", loss, weight), reduction)
