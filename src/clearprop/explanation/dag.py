@@ -59,20 +59,22 @@ class Names:
         self.parameter = {} if root is None else {id(p): n for n, p in root.named_parameters()}
 
     def chain(self, scope: Any) -> list[tuple[Any, str]]:
-        """(module, name) of the running modules below the root, the outermost first."""
+        """(call, name) of the running modules below the root, the outermost first."""
         found = []
         while scope is not None:
             name = self.module.get(id(scope.module))
             if name:
-                found.append((scope.module, name))
+                found.append((scope, name))
             scope = scope.parent
         return found[::-1]
 
     def box(self, node: Any) -> tuple[Any, Any]:
-        """(key, module) of the box that a node is drawn in; module None: the op has its own."""
+        """(key, module) of the box that a node is drawn in; module None: the op has its own. A
+        module that is called twice gets two boxes: the graph stays without circles.
+        """
         chain = self.chain(node.scope)
-        if chain and not self.every_op and not any(chain[-1][0].children()):
-            return ("module", id(chain[-1][0])), chain[-1][0]
+        if chain and not self.every_op and not any(chain[-1][0].module.children()):
+            return ("call", id(chain[-1][0])), chain[-1][0].module
         return ("op", node.seq), None
 
 
@@ -146,7 +148,7 @@ def _about(module: Any) -> list[str]:
     """What a box says of a module besides its class and name: sizes and options, what it learns."""
     options = module.extra_repr()
     count = sum(p.numel() for p in module.parameters())
-    lines = [options] if 0 < len(options) <= 34 else []
+    lines = [options] if 0 < len(options) <= 48 else []
     return [*lines, f"{count:,} parameters"] if count else lines
 
 

@@ -14,7 +14,7 @@ import numpy as np
 from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
 # Okabe and Ito's palette, told apart with every kind of colour blindness (Color universal design,
 # 2008); blue first.
@@ -47,9 +47,9 @@ def curves(
 ) -> str:
     """Lines over epochs; `mark` is an epoch to point out."""
     with rc_context(SETTINGS):
-        figure, axes = _figure(5.4, 3.2)
+        figure, axes = _figure(4.4, 3.0)
         for i, (name, x, y) in enumerate(series):
-            style = STYLES[i // len(COLOURS) % len(STYLES)]
+            style = STYLES[(i if len(series) <= 4 else i // len(COLOURS)) % len(STYLES)]
             marker = "o" if len(x) == 1 else None
             colour = COLOURS[i % len(COLOURS)]
             axes.plot(x, y, style, color=colour, label=_plain(name), linewidth=1.8, marker=marker)
@@ -62,6 +62,10 @@ def curves(
         values = [v for _, _, y in series for v in y if np.isfinite(v) and v > 0]
         if log and values:
             axes.set_yscale("log")
+            if max(values) < 20 * min(values):  # within a decade or so, plain numbers read best
+                axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+                axes.yaxis.set_major_formatter(FuncFormatter(lambda v, _: f"{v:g}"))
+                axes.yaxis.set_minor_formatter(NullFormatter())
         axes.set_xlabel("epoch")
         axes.set_ylabel(ylabel)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
