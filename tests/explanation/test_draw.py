@@ -2,6 +2,7 @@
 
 import re
 import xml.etree.ElementTree as ET
+from itertools import pairwise
 
 import pytest
 
@@ -120,10 +121,10 @@ def test_rows_of_the_layout():
 
 
 def test_boxes_of_a_row_do_not_touch():
-    sizes = {k: (50.0, 20.0) for k in range(12)}
+    sizes = dict.fromkeys(range(12), (50.0, 20.0))
     at = place(sizes, [(0, k) for k in range(1, 11)] + [(k, 11) for k in range(1, 11)]).at
     row = sorted(at[k][0] for k in range(1, 11))
-    assert all(b - a >= 50 for a, b in zip(row, row[1:], strict=False))
+    assert all(b - a >= 50 for a, b in pairwise(row))
 
 
 def test_a_module_that_is_called_twice_has_two_boxes():

@@ -110,7 +110,7 @@ def test_names_of_a_regression_are_escaped():
 def test_nothing_comes_from_elsewhere(task):
     page = report.html(data(task))
     links = set(re.findall(r"""(?:src|href|url)\s*[=(]\s*["']?([^"'#)>\s]+)""", page))
-    assert links == set()
+    assert links <= {"data:image/png;base64,"}  # the squares of the confusion matrix
     assert "<script" not in page
 
 
