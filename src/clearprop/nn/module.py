@@ -5,7 +5,6 @@ saved values in `state`.
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, TypeVar
 
@@ -309,11 +308,15 @@ class Module:
 
     def _cast(self: M, d: Any) -> M:
         with no_grad():
-            for x in itertools.chain(self.parameters(), self.buffers()):
-                if x.is_floating_point():
-                    x.data = cast(x.detach(), d)
-                    if x.grad is not None:
-                        x.grad = cast(x.grad.detach(), d)
+            for p in self.parameters():
+                if p.is_floating_point():
+                    p.data = cast(p.detach(), d)
+                    if p.grad is not None:
+                        p.grad = cast(p.grad.detach(), d)
+            for module in self.modules():  # a buffer may be somebody else's tensor: not in place
+                for name, b in module._buffers.items():
+                    if b is not None and b.is_floating_point():
+                        module._buffers[name] = cast(b, d)
         return self
 
     def float(self: M) -> M:

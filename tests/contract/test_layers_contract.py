@@ -1,0 +1,287 @@
+"""What every layer and loss of nn keeps: gradients, second gradients, modes, types, printing,
+state, copies. A public class of nn without an entry here fails.
+"""
+
+from __future__ import annotations
+
+import copy
+import inspect
+import pickle
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pytest
+
+import clearprop as cp
+from clearprop import nn
+from clearprop.autograd import GradcheckError, gradcheck, gradgradcheck
+
+pytestmark = pytest.mark.filterwarnings("ignore:kl_div")
+
+
+@dataclass(frozen=True)
+class Entry:
+    """How to make a module and what to give it; arrays of floats take the module's type."""
+
+    make: Callable[[], Any]
+    inputs: tuple[Any, ...]
+    shows: str
+    wants_gradient: tuple[int, ...] = (0,)
+    twice: bool = True  # the second derivative is there to be compared
+
+
+def numbers(*shape: int, low: float = -2.0, high: float = 2.0, seed: int = 0) -> np.ndarray:
+    """Random numbers, none of them near a kink of an activation (-1, 0, 1)."""
+    x = np.random.default_rng(seed).uniform(low, high, shape)
+    for kink in (-1.0, 0.0, 1.0):
+        x = np.where(np.abs(x - kink) < 0.05, x + 0.11, x)
+    return x
+
+
+X = numbers(3, 4)
+CLASSES = np.array([1, 3, 0])
+PROBABLE = numbers(3, 4, low=0.1, high=0.9)
+WEIGHTS = cp.tensor([0.3, 1.0, 2.0, 0.7], dtype=cp.float64)
+REGRESSION = (X, X + numbers(3, 4, low=0.3, high=1.7, seed=1))
+
+ENTRIES = {
+    "Linear": [
+        Entry(lambda: nn.Linear(4, 2), (X,), "Linear(in_features=4, out_features=2, bias=True)"),
+        Entry(
+            lambda: nn.Linear(4, 2, bias=False),
+            (X[0],),
+            "Linear(in_features=4, out_features=2, bias=False)",
+        ),
+        Entry(
+            lambda: nn.Linear(4, 1),
+            (numbers(2, 3, 4),),
+            "Linear(in_features=4, out_features=1, bias=True)",
+        ),
+    ],
+    "Identity": [Entry(nn.Identity, (X,), "Identity()", twice=False)],
+    "Flatten": [
+        Entry(nn.Flatten, (numbers(2, 3, 2),), "Flatten(start_dim=1, end_dim=-1)", twice=False)
+    ],
+    "Unflatten": [
+        Entry(
+            lambda: nn.Unflatten(1, (2, 2)),
+            (X,),
+            "Unflatten(dim=1, unflattened_size=(2, 2))",
+            twice=False,
+        )
+    ],
+    "Dropout": [Entry(nn.Dropout, (X,), "Dropout(p=0.5, inplace=False)", twice=False)],
+    "ReLU": [Entry(nn.ReLU, (X,), "ReLU()")],
+    "ReLU6": [Entry(nn.ReLU6, (X * 4,), "ReLU6()")],
+    "LeakyReLU": [Entry(lambda: nn.LeakyReLU(0.2), (X,), "LeakyReLU(negative_slope=0.2)")],
+    "Tanh": [Entry(nn.Tanh, (X,), "Tanh()")],
+    "Sigmoid": [Entry(nn.Sigmoid, (X,), "Sigmoid()")],
+    "LogSigmoid": [Entry(nn.LogSigmoid, (X,), "LogSigmoid()")],
+    "Softplus": [
+        Entry(nn.Softplus, (X,), "Softplus(beta=1.0, threshold=20.0)"),
+        Entry(lambda: nn.Softplus(2.0, 1.0), (X,), "Softplus(beta=2.0, threshold=1.0)"),
+    ],
+    "ELU": [Entry(nn.ELU, (X,), "ELU(alpha=1.0)")],
+    "CELU": [Entry(lambda: nn.CELU(2.0), (X,), "CELU(alpha=2.0)")],
+    "SELU": [Entry(nn.SELU, (X,), "SELU()")],
+    "GELU": [
+        Entry(nn.GELU, (X,), "GELU(approximate='none')"),
+        Entry(lambda: nn.GELU("tanh"), (X,), "GELU(approximate='tanh')"),
+    ],
+    "SiLU": [Entry(nn.SiLU, (X,), "SiLU()")],
+    "Mish": [Entry(nn.Mish, (X,), "Mish()")],
+    "Hardtanh": [Entry(nn.Hardtanh, (X,), "Hardtanh(min_val=-1.0, max_val=1.0)")],
+    "Softsign": [Entry(nn.Softsign, (X,), "Softsign()")],
+    "Softmax": [Entry(lambda: nn.Softmax(dim=1), (X,), "Softmax(dim=1)")],
+    "Softmin": [Entry(lambda: nn.Softmin(dim=0), (X,), "Softmin(dim=0)")],
+    "LogSoftmax": [Entry(lambda: nn.LogSoftmax(dim=-1), (X,), "LogSoftmax(dim=-1)")],
+    "Sequential": [
+        Entry(
+            lambda: nn.Sequential(nn.Linear(4, 3), nn.Tanh()),
+            (X,),
+            "Sequential(\n  (0): Linear(in_features=4, out_features=3, bias=True)\n  (1): Tanh()\n)",
+        )
+    ],
+    "MSELoss": [Entry(nn.MSELoss, REGRESSION, "MSELoss()", (0, 1))],
+    "L1Loss": [Entry(nn.L1Loss, REGRESSION, "L1Loss()", (0, 1))],
+    "SmoothL1Loss": [
+        Entry(nn.SmoothL1Loss, REGRESSION, "SmoothL1Loss()", (0, 1)),
+        Entry(lambda: nn.SmoothL1Loss(beta=0.0), REGRESSION, "SmoothL1Loss()", (0, 1)),
+    ],
+    "HuberLoss": [
+        Entry(nn.HuberLoss, REGRESSION, "HuberLoss()", (0, 1)),
+        Entry(lambda: nn.HuberLoss(reduction="sum", delta=0.5), REGRESSION, "HuberLoss()", (0, 1)),
+    ],
+    "CrossEntropyLoss": [
+        Entry(nn.CrossEntropyLoss, (X, CLASSES), "CrossEntropyLoss()"),
+        Entry(
+            lambda: nn.CrossEntropyLoss(WEIGHTS, ignore_index=3, label_smoothing=0.2),
+            (X, CLASSES),
+            "CrossEntropyLoss()",
+        ),
+        Entry(
+            lambda: nn.CrossEntropyLoss(WEIGHTS, label_smoothing=0.2),
+            (X, PROBABLE),
+            "CrossEntropyLoss()",
+            (0, 1),
+        ),
+        Entry(
+            lambda: nn.CrossEntropyLoss(reduction="none"),
+            (numbers(2, 3, 2), np.array([[0, 1], [2, 2]])),
+            "CrossEntropyLoss()",
+        ),
+    ],
+    "NLLLoss": [
+        Entry(nn.NLLLoss, (X, CLASSES), "NLLLoss()"),
+        Entry(lambda: nn.NLLLoss(WEIGHTS, ignore_index=1), (X, CLASSES), "NLLLoss()"),
+    ],
+    "BCELoss": [
+        Entry(nn.BCELoss, (PROBABLE, PROBABLE[::-1].copy()), "BCELoss()", (0, 1)),
+        Entry(lambda: nn.BCELoss(WEIGHTS), (PROBABLE, PROBABLE[::-1].copy()), "BCELoss()"),
+    ],
+    "BCEWithLogitsLoss": [
+        Entry(nn.BCEWithLogitsLoss, (X, PROBABLE), "BCEWithLogitsLoss()", (0, 1)),
+        Entry(
+            lambda: nn.BCEWithLogitsLoss(WEIGHTS, pos_weight=WEIGHTS),
+            (X, PROBABLE),
+            "BCEWithLogitsLoss()",
+        ),
+    ],
+    "KLDivLoss": [
+        Entry(lambda: nn.KLDivLoss(reduction="batchmean"), (X, PROBABLE), "KLDivLoss()", (0, 1)),
+        Entry(lambda: nn.KLDivLoss(log_target=True), (X, np.log(PROBABLE)), "KLDivLoss()", (0, 1)),
+    ],
+}
+# Modules that hold others and are not called; tests/nn/test_containers.py is about them.
+HOLDERS = {"Module", "ModuleList", "ModuleDict", "ParameterList", "ParameterDict"}
+CASES = [
+    pytest.param(entry, id=f"{name}-{i}")
+    for name, entries in ENTRIES.items()
+    for i, entry in enumerate(entries)
+]
+
+
+def public_modules():
+    """The classes of modules that nn offers."""
+    return {
+        name
+        for name in nn.__all__
+        if inspect.isclass(getattr(nn, name)) and issubclass(getattr(nn, name), nn.Module)
+    }
+
+
+def without_an_entry(names):
+    return names - set(ENTRIES) - HOLDERS
+
+
+def made(entry, dtype=cp.float64):
+    """The module in the mode where it is a function of its input, and its inputs."""
+    cp.manual_seed(1)
+    module = entry.make().to(dtype).eval()
+    inputs = [
+        cp.tensor(a, dtype=dtype if a.dtype.kind == "f" else None).requires_grad_(
+            i in entry.wants_gradient
+        )
+        for i, a in enumerate(map(np.asarray, entry.inputs))
+    ]
+    return module, inputs
+
+
+def as_function(module, inputs):
+    """(f, arguments): the module as a function of its inputs and of its parameters."""
+    parameters = dict(module.named_parameters())
+
+    def f(*args):
+        return module(*args[: len(inputs)])
+
+    return f, [*inputs, *parameters.values()]
+
+
+def test_every_public_module_has_an_entry():
+    assert without_an_entry(public_modules()) == set()
+    assert set(ENTRIES) | HOLDERS == public_modules()
+
+
+def test_a_module_without_an_entry_is_found():
+    assert without_an_entry(public_modules() | {"Linnear"}) == {"Linnear"}
+
+
+@pytest.mark.parametrize("entry", CASES)
+def test_gradients_agree_with_finite_differences(entry):
+    assert gradcheck(*as_function(*made(entry)))
+
+
+@pytest.mark.parametrize("entry", [case for case in CASES if case.values[0].twice])
+def test_second_gradients_agree_with_finite_differences(entry):
+    assert gradgradcheck(*as_function(*made(entry)))
+
+
+def test_a_wrong_gradient_is_found():
+    class Wrong(nn.Module):
+        def forward(self, x):
+            return x * x.detach()
+
+    with pytest.raises(GradcheckError):
+        gradcheck(*as_function(Wrong(), [cp.tensor(X, requires_grad=True)]))
+
+
+@pytest.mark.parametrize("entry", CASES)
+def test_float32_gives_what_float64_gives(entry):
+    module, inputs = made(entry)
+    exact = module(*inputs)
+    single, rounded = made(entry, cp.float32)
+    single.load_state_dict(module.state_dict())
+    out = single(*rounded)
+    assert out.dtype is cp.float32 and exact.dtype is cp.float64
+    assert out.shape == exact.shape
+    np.testing.assert_allclose(out.detach().numpy(), exact.detach().numpy(), 1e-5, 1e-5)
+    out.sum().backward()
+    for x in [*rounded, *single.parameters()]:
+        if x.requires_grad:
+            assert x.grad.dtype is cp.float32 and x.grad.shape == x.shape
+
+
+@pytest.mark.parametrize("entry", CASES)
+def test_forward_does_not_write_to_its_inputs(entry):
+    module, inputs = made(entry)
+    before = [x.detach().numpy().copy() for x in inputs]
+    module.train()(*inputs)
+    for x, old in zip(inputs, before, strict=True):
+        np.testing.assert_array_equal(x.detach().numpy(), old)
+
+
+@pytest.mark.parametrize("entry", CASES)
+def test_only_dropout_knows_the_mode(entry):
+    module, inputs = made(entry)
+    quiet = module.eval()(*inputs).detach().numpy()
+    loud = module.train()(*inputs).detach().numpy()
+    assert module.training
+    assert np.array_equal(quiet, loud) == (not isinstance(module, nn.Dropout))
+
+
+@pytest.mark.parametrize("entry", CASES)
+def test_prints_as_in_pytorch(entry):
+    assert repr(entry.make()) == entry.shows
+
+
+@pytest.mark.parametrize("entry", CASES)
+@pytest.mark.parametrize("copied", [copy.deepcopy, lambda m: pickle.loads(pickle.dumps(m))])
+def test_a_copy_computes_the_same_and_shares_nothing(entry, copied):
+    module, inputs = made(entry)
+    other = copied(module)
+    np.testing.assert_array_equal(other(*inputs).detach().numpy(), module(*inputs).detach().numpy())
+    for a, b in zip(module.parameters(), other.parameters(), strict=True):
+        assert not np.may_share_memory(a.detach().numpy(), b.detach().numpy())
+        assert b.requires_grad
+
+
+@pytest.mark.parametrize("entry", CASES)
+def test_state_dict_carries_everything_to_another_module(entry):
+    module, inputs = made(entry)
+    cp.manual_seed(2)
+    other = entry.make().double().eval()
+    state = {k: v.clone() for k, v in module.state_dict().items()}
+    assert other.load_state_dict(state) == ([], [])
+    np.testing.assert_array_equal(other(*inputs).detach().numpy(), module(*inputs).detach().numpy())
