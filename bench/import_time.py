@@ -1,6 +1,6 @@
 """How long `import clearprop` takes on top of `import numpy`: fresh processes, taken in turn.
 
-    python bench/import_time.py
+python bench/import_time.py
 """
 
 from __future__ import annotations

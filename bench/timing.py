@@ -1,5 +1,5 @@
-"""Timing for noisy machines: things that are compared run in turn, round after round, in one process,
-and the median over the rounds counts.
+"""Timing for noisy machines: what is compared runs in turn, round after round, in one process, and
+the median over the rounds counts.
 """
 
 from __future__ import annotations
@@ -9,7 +9,8 @@ import statistics
 import time
 from collections.abc import Callable
 
-ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
+ONE_THREAD = [f"{name}_NUM_THREADS" for name in ("OMP", "OPENBLAS", "MKL")]
+ONE_THREAD += ["VECLIB_MAXIMUM_THREADS"]
 
 
 def single_thread() -> None:

@@ -84,3 +84,6 @@ def _grads(parameters: Tensor | Iterable[Tensor]) -> list[Tensor]:
 
 def _listed(tensors: Tensor | Iterable[Tensor]) -> list[Tensor]:
     return [tensors] if isinstance(tensors, Tensor) else list(tensors)
+
+
+__all__ = ["clip_grad_norm_", "clip_grad_value_", "get_total_norm"]
