@@ -110,7 +110,7 @@ def eye_(tensor: Tensor) -> Tensor:
     """The identity matrix (of a rectangle: ones on the diagonal)."""
     if tensor.ndim != 2:
         raise ValueError(f"eye_: Only tensors with 2 dimensions are supported, got {tensor.aval}")
-    return _write(tensor, np.eye(*tensor.shape))
+    return _write(tensor, np.eye(tensor.shape[0], tensor.shape[1]))
 
 
 # ---------------------------------------------------------------------- by fan
