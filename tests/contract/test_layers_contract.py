@@ -101,7 +101,8 @@ ENTRIES = {
         Entry(
             lambda: nn.Sequential(nn.Linear(4, 3), nn.Tanh()),
             (X,),
-            "Sequential(\n  (0): Linear(in_features=4, out_features=3, bias=True)\n  (1): Tanh()\n)",
+            "Sequential(\n  (0): Linear(in_features=4, out_features=3, bias=True)\n"
+            "  (1): Tanh()\n)",
         )
     ],
     "MSELoss": [Entry(nn.MSELoss, REGRESSION, "MSELoss()", (0, 1))],
