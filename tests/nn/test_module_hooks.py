@@ -77,7 +77,7 @@ def test_a_pre_hook_with_kwargs_returns_both_or_nothing():
     m.register_forward_pre_hook(lambda m, args, kwargs: None, with_kwargs=True)
     assert m(X, plus=1.0).tolist() == [2, 3]
     m.register_forward_pre_hook(lambda m, args, kwargs: args, with_kwargs=True)
-    with pytest.raises(RuntimeError, match="must return None or a tuple of .new_args, new_kwargs"):
+    with pytest.raises(RuntimeError, match=r"return None or a tuple of .new_args, new_kwargs"):
         m(X)
 
 

@@ -69,7 +69,7 @@ def test_assign_puts_the_tensors_themselves_in_place():
     assert np.may_share_memory(fc.weight.detach().numpy(), given["weight"].numpy())
     net = Net()
     net.load_state_dict({**net.state_dict(), "mean": cp.ones(3)}, assign=True)
-    assert net.mean.tolist() == [1, 1, 1] and [n for n, _ in net.named_buffers()][0] == "mean"
+    assert net.mean.tolist() == [1, 1, 1] and next(net.named_buffers())[0] == "mean"
 
 
 def test_everything_that_does_not_fit_is_told_at_once_and_nothing_is_changed():
@@ -82,8 +82,8 @@ def test_everything_that_does_not_fit_is_told_at_once_and_nothing_is_changed():
     assert text.startswith(
         'Error(s) in loading state_dict for Net:\n\tMissing key(s) in state_dict: "fc.bias". \n\t'
         "Unexpected key(s) in state_dict: \"fc.bais\". \n\t\tfc.bais: did you mean 'fc.bias'?\n\t"
-        "size mismatch for fc.weight: copying a param with shape torch.Size([2, 2]) from checkpoint,"
-        " the shape in current model is torch.Size([3, 2])."
+        "size mismatch for fc.weight: copying a param with shape torch.Size([2, 2]) from checkpoint"
+        ", the shape in current model is torch.Size([3, 2])."
     )
     assert "test_state_dict.py" in text
     for k, v in net.state_dict().items():
@@ -103,7 +103,7 @@ def test_not_strict_tells_what_was_left_out():
 
 @pytest.mark.parametrize("value", [1.0, "text", None, [1.0, 2.0, 3.0]])
 def test_a_value_that_is_no_tensor_is_refused(value):
-    with pytest.raises(RuntimeError, match='parameter named "mean", expected torch.Tensor or'):
+    with pytest.raises(RuntimeError, match=r'parameter named "mean", expected torch.Tensor or'):
         Net().load_state_dict({"mean": value}, strict=False)
 
 
