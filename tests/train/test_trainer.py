@@ -5,6 +5,7 @@ import signal
 
 import numpy as np
 import pytest
+from threadpoolctl import threadpool_info
 
 import clearprop as cp
 from clearprop import nn, optim
@@ -285,3 +286,21 @@ def test_an_empty_training_set_is_an_error():
     trainer = Trainer(model, nn.MSELoss(), optim.SGD(model.parameters()))
     with pytest.raises(TrainingError, match="gave no batch"):
         trainer.fit((cp.zeros(0, 1), cp.zeros(0, 1)), epochs=1, shuffle=False)
+
+
+def blas_threads():
+    """How many threads each linear-algebra library has now."""
+    return [m["num_threads"] for m in threadpool_info() if m["user_api"] == "blas"]
+
+
+def test_small_networks_train_with_one_blas_thread_and_restore_the_rest(make, problem):
+    seen = []
+
+    class Look(Callback):
+        def on_batch_end(self, trainer):
+            seen.extend(blas_threads())
+
+    before = blas_threads()
+    make([Look()]).fit(*problem, epochs=1)
+    assert set(seen) <= {1}
+    assert blas_threads() == before

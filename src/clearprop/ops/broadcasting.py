@@ -341,6 +341,7 @@ def _refusal(name: str, d: dtype) -> Exception:
 def _named(op: Callable[..., Tensor], prim: Primitive) -> Callable[..., Tensor]:
     op.__name__ = op.__qualname__ = prim.name
     op.__doc__ = prim.doc
+    op.__annotations__["return"] = "Tensor"  # `direct` serves operators, too, which give Any
     return op
 
 

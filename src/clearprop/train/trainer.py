@@ -29,6 +29,7 @@ from clearprop.train.history import History
 from clearprop.train.interrupt import InterruptRequest
 from clearprop.train.metrics import Metric, metrics_of
 from clearprop.train.schedule import Schedule
+from clearprop.train.threads import suited_threads
 
 DIVERGED = (
     "fit: the loss is {loss} in epoch {epoch}, batch {batch}; a lower learning rate (now {lr:g}), "
@@ -132,7 +133,8 @@ class Trainer:
         self.epochs, self.n_batches = epochs, len(self._loader)
         if epochs and not self.n_batches:
             raise TrainingError(NO_ROWS)
-        with InterruptRequest() as request:
+        threads = suited_threads(self.model, self._loader.batch_size or 1)
+        with threads, InterruptRequest() as request:
             try:
                 self._start(None if resume is None else load_checkpoint(resume))
                 while len(self.history) < epochs and self.history.stopped is None:
