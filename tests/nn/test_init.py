@@ -3,6 +3,7 @@ in tests/oracle.
 """
 
 import math
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -154,3 +155,13 @@ def test_mistakes_are_told():
 def test_an_empty_tensor_is_left_alone_with_a_warning(name):
     with pytest.warns(UserWarning, match="zero-element tensors is a no-op"):
         assert getattr(init, name)(cp.empty(3, 0)).shape == (3, 0)
+
+
+@pytest.mark.parametrize(("a", "b"), [(-3.0, 0.7), (0.1, 0.3), (-1e-3, 1e-3), (1e6, 1e6 + 1)])
+def test_uniform_float64_numbers_are_rounded_once(a, b):
+    cp.manual_seed(5)
+    units = cp.rand(500, dtype=cp.float64).tolist()
+    cp.manual_seed(5)
+    found = init.uniform_(cp.empty(500, dtype=cp.float64), a, b).tolist()
+    span, low = Fraction(b - a), Fraction(a)
+    assert found == [float(Fraction(u) * span + low) for u in units]

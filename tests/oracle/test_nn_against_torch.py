@@ -35,11 +35,14 @@ def same_stream():
 
 
 # ---------------------------------------------------------------------- initial values
-@pytest.mark.parametrize("seed", [0, 1, 1234, 2**31 + 5])
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("seed", [0, 1, 1234, 2**31 + 5, -3])
 @pytest.mark.parametrize("sizes", [(1, 1), (3, 2), (64, 32), (784, 10), (30, 257)])
-def test_linear_starts_with_the_very_weights_of_pytorch(sizes, seed):
+def test_linear_starts_with_the_very_weights_of_pytorch(sizes, seed, dtype):
     seeded(seed)
-    mine, theirs = cp.nn.Linear(*sizes), torch.nn.Linear(*sizes)
+    mine, theirs = (
+        library.nn.Linear(*sizes, dtype=getattr(library, dtype)) for library in (cp, torch)
+    )
     for a, b in zip(mine.parameters(), theirs.parameters(), strict=True):
         np.testing.assert_array_equal(a.detach().numpy(), b.detach().numpy())
     assert same_stream()
@@ -100,11 +103,9 @@ def initial(name, options, shape, dtype):
 @pytest.mark.filterwarnings("ignore:trunc_normal_")
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize(("name", "options"), UNIFORM)
-def test_init_from_uniform_numbers_is_bit_equal(name, options, shape):
-    a, b = initial(name, options, shape, "float32")
-    np.testing.assert_array_equal(a, b)
-    a, b = initial(name, options, shape, "float64")
-    np.testing.assert_allclose(a, b, rtol=1e-14, atol=1e-15)
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_init_from_uniform_numbers_is_bit_equal(name, options, dtype, shape):
+    np.testing.assert_array_equal(*initial(name, options, shape, dtype))
 
 
 @pytest.mark.filterwarnings("ignore:trunc_normal_")

@@ -124,6 +124,8 @@ class Generator:
             if d == np.float32:  # fused multiply-add: one rounding
                 a, b = np.float32(low), np.float32(high)
                 u = u * np.float64(b - a) + np.float64(a)
+            elif d == np.float64:
+                u = _fused_multiply_add(u, float(high) - float(low), float(low))
             else:
                 u = u * (high - low) + low
         return u.astype(d).reshape(tuple(shape))
@@ -135,7 +137,11 @@ class Generator:
         n, d = int(np.prod(shape, dtype=np.int64)), np.dtype(dtype)
         with self._lock:
             z = self._blocks(n, d) if n >= 16 else self._pairs(n)
-        return (z.astype(d) * d.type(std) + d.type(mean)).astype(d).reshape(tuple(shape))
+        if z.dtype == np.float64:
+            z = _fused_multiply_add(z, float(std), float(mean))
+        else:
+            z = z * d.type(std) + d.type(mean)
+        return z.astype(d).reshape(tuple(shape))
 
     def _blocks(self, n: int, d: np.dtype) -> np.ndarray:
         work = np.float64 if d == np.float64 else np.float32
@@ -241,6 +247,28 @@ def _box_muller(u: np.ndarray) -> np.ndarray:
     r = np.sqrt(-2 * np.log(1 - u[:, :8]))
     angle = (2 * np.pi * u[:, 8:]).astype(u.dtype)
     return np.concatenate([r * np.cos(angle), r * np.sin(angle)], 1)
+
+
+def _fused_multiply_add(x: np.ndarray, factor: float, addend: float) -> np.ndarray:
+    """x * factor + addend, rounded once: product and sum with their rounding errors (Dekker 1971,
+    Knuth 1969).
+    """
+    with np.errstate(all="ignore"):
+        (x_high, x_low), (f_high, f_low) = _halves(x), _halves(np.float64(factor))
+        product = x * factor
+        product_error = x_high * f_high - product + x_high * f_low + x_low * f_high + x_low * f_low
+        total = product + addend
+        rest = total - product
+        total_error = (product - (total - rest)) + (addend - rest)
+        exact = total + (total_error + product_error)
+    return np.where(np.isfinite(exact), exact, total)  # the halves of a huge number overflow
+
+
+def _halves(x: Any) -> tuple[Any, Any]:
+    """x as a sum of two numbers of 26 bits, whose products are exact."""
+    scaled = x * 134217729.0  # 2^27 + 1
+    high = scaled - (scaled - x)
+    return high, x - high
 
 
 default_generator = Generator()
