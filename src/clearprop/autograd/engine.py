@@ -34,13 +34,13 @@ NOT_SCALAR = (
 
 def seeds(outputs: Sequence[Tensor], grads: Any, what: str) -> list[Tensor]:
     """The cotangents to start from: as given, or 1 for a scalar output."""
-    given = [None] * len(outputs) if grads is None else list(grads)
-    if len(given) != len(outputs):
+    if grads is not None and len(grads) != len(outputs):
         raise AutogradError(
-            f"{what}: got {len(outputs)} tensors and {len(given)} gradients{here()}"
+            f"{what}: got {len(outputs)} tensors and {len(grads)} gradients{here()}"
         )
     out = []
-    for i, (y, g) in enumerate(zip(outputs, given, strict=True)):
+    for i, y in enumerate(outputs):
+        g = None if grads is None else grads[i]
         if y.view_of is not None:
             refresh(y)
         if y.node is None:

@@ -133,7 +133,13 @@ def _tensor_backward(
     inputs: Any = None,
 ) -> None:
     """Back-propagate from this tensor: add d(self)/d(leaf) to `.grad` of every leaf behind it."""
-    backward(self, None if gradient is None else [gradient], retain_graph, create_graph, inputs)
+    if inputs is not None:
+        backward(self, None if gradient is None else [gradient], retain_graph, create_graph, inputs)
+        return
+    outputs = [self]
+    grads = engine.seeds(outputs, None if gradient is None else [gradient], "backward")
+    retain = create_graph if retain_graph is None else retain_graph
+    engine.run(outputs, grads, targets=None, retain=retain, create_graph=create_graph)
 
 
 def register_hook(self: Tensor, hook: Callable[[Tensor], Tensor | None]) -> RemovableHandle:

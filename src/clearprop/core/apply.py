@@ -80,45 +80,44 @@ def apply2(prim: Primitive, x: Tensor, y: Tensor) -> Tensor:
     out = _new(Tensor)
     out.value = value
     out.node = out.cell = out.view_of = None
-    if c.grad:
-        edge_x, edge_y = x.node, y.node
-        if edge_x is not None:
-            plan = prim.plans[1 if edge_y is None else 3]
-        elif edge_y is not None:
-            plan = prim.plans[2]
-        else:
-            return out
-        if plan is None:
-            return out
-        if x.view_of is not None:
-            edge_x = _refreshed(x)
-        if y.view_of is not None:
-            edge_y = _refreshed(y)
-        keep_out, (keep_x, keep_y) = plan
-        out.node = node = _new(Node)
-        node.prim = prim
-        node.rules = prim.array_rules
-        node.extra = False
-        node.edges = (edge_x, edge_y)
-        node.saved = (
-            x if keep_x == VALUE else _abstract(x, keep_x) if keep_x else None,
-            y if keep_y == VALUE else _abstract(y, keep_y) if keep_y else None,
-        )
-        node.versions = (
-            None
-            if x.cell is None and y.cell is None
-            else (0 if x.cell is None else x.cell[0], 0 if y.cell is None else y.cell[0])
-        )
-        node.out = value if keep_out else None
-        node.params = _NO_PARAMS
-        node.seq = sequence()
-        node.stamp = writes[0]
-        node.scope = c.scope
-        frame: Any = _getframe(2)
-        if frame.f_globals is not last_user_globals[0]:
-            frame = user_frame(frame)
-        node.code, node.lasti = (None, 0) if frame is None else (frame.f_code, frame.f_lasti)
+    if c.grad and (x.node is not None or y.node is not None):
+        record2(c, prim, x, y, out, _getframe(2))
     return out
+
+
+def record2(c: Context, prim: Primitive, x: Tensor, y: Tensor, out: Tensor, frame: Any) -> None:
+    """Give `out`, which prim computed of x and y, its node; `frame` called the op."""
+    edge_x, edge_y = x.node, y.node
+    plan = prim.plans[1 if edge_y is None else 2 if edge_x is None else 3]
+    if plan is None:
+        return
+    if x.view_of is not None:
+        edge_x = _refreshed(x)
+    if y.view_of is not None:
+        edge_y = _refreshed(y)
+    keep_out, (keep_x, keep_y) = plan
+    out.node = node = _new(Node)
+    node.prim = prim
+    node.rules = prim.array_rules
+    node.extra = False
+    node.edges = (edge_x, edge_y)
+    node.saved = (
+        x if keep_x == VALUE else _abstract(x, keep_x) if keep_x else None,
+        y if keep_y == VALUE else _abstract(y, keep_y) if keep_y else None,
+    )
+    node.versions = (
+        None
+        if x.cell is None and y.cell is None
+        else (0 if x.cell is None else x.cell[0], 0 if y.cell is None else y.cell[0])
+    )
+    node.out = out.value if keep_out else None
+    node.params = _NO_PARAMS
+    node.seq = sequence()
+    node.stamp = writes[0]
+    node.scope = c.scope
+    if frame.f_globals is not last_user_globals[0]:
+        frame = user_frame(frame)
+    node.code, node.lasti = (None, 0) if frame is None else (frame.f_code, frame.f_lasti)
 
 
 def apply(prim: Primitive, *inputs: Tensor, **params: Any) -> Tensor:

@@ -9,6 +9,7 @@ so that no derivative rule ever meets a broadcast: the sum over broadcast axes i
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -32,6 +33,7 @@ from clearprop.core import (
     user_location,
     wrap,
 )
+from clearprop.core.apply import record2
 from clearprop.core.dtypes import BOOL, FLOAT, INTEGER
 from clearprop.core.state import local
 from clearprop.core.tensor import TENSORS
@@ -223,26 +225,28 @@ _REFUSED = {
 }
 
 
+_F32, _F64 = np.dtype(np.float32), np.dtype(np.float64)
+
+
 def unary(prim: Primitive, kind: str = FLOATS) -> Callable[[TensorLike], Tensor]:
     """The public function of an elementwise entry with one input. `kind` FLOATS: integers become
     float32 first.
     """
 
     def op(x: TensorLike) -> Tensor:
-        if x.__class__ in TENSORS and x.value.dtype.kind == "f":
-            return apply1(prim, x)
+        if x.__class__ in TENSORS:
+            d = x.value.dtype
+            if d is _F32 or d is _F64:
+                return apply1(prim, x)
         t = tensor_of(x, prim.name)
-        d = t.dtype
-        if kind == FLOATS and d.category != FLOAT:
+        category = t.dtype.category
+        if kind == FLOATS and category != FLOAT:
             t = cast(t, get_default_dtype())
-        elif d.category in _REFUSED[kind]:
-            raise _refusal(prim.name, d)
+        elif category in _REFUSED[kind]:
+            raise _refusal(prim.name, t.dtype)
         return apply1(prim, t)
 
     return _named(op, prim)
-
-
-_F32, _F64 = np.dtype(np.float32), np.dtype(np.float64)
 
 
 def binary(prim: Primitive, kind: str = ANY) -> Callable[[TensorLike, TensorLike], Tensor]:
@@ -262,6 +266,7 @@ def binary(prim: Primitive, kind: str = ANY) -> Callable[[TensorLike, TensorLike
 _ndarray = np.ndarray
 _asarray = np.asarray
 _new = object.__new__
+_getframe = sys._getframe
 _loose = True  # False while the STRICT flag is set
 
 
@@ -285,44 +290,48 @@ def direct(
     eager = prim.eager
 
     def op(x: TensorLike, y: TensorLike) -> Any:
-        if x.__class__ in TENSORS:
+        if x.__class__ is Tensor or x.__class__ in TENSORS:
             vx = x.value
             d = vx.dtype
-            if d is _F32 or d is _F64:
-                cy = y.__class__
-                if cy in TENSORS:
-                    vy = y.value
-                    if vy.dtype is not d:
-                        return general(x, y)
-                elif cy is float or cy is int:
-                    y = constant(y, d, vx.shape)
-                    vy = y.value
-                else:
+            if d is not _F32 and d is not _F64:
+                return general(x, y)
+            kind = y.__class__
+            if kind is Tensor or kind in TENSORS:
+                vy = y.value
+                if vy.dtype is not d:
                     return general(x, y)
-                c = local.c
-                if (
-                    c.interpreter is None
-                    and _loose
-                    and (not c.grad or (x.node is None and y.node is None))
-                ):
-                    try:
-                        value = c.run(eager, vx, vy)
-                    except ValueError:
-                        return general(x, y)
-                    if value.__class__ is not _ndarray:
-                        value = _asarray(value)
-                    out = _new(Tensor)
-                    out.value = value
-                    out.node = out.cell = out.view_of = None
-                    return out
-                if vx.shape == vy.shape:
-                    return apply2(prim, x, y)
+            elif kind is float or kind is int:
+                y = constant(y, d, vx.shape)
+                vy = y.value
+            else:
+                return general(x, y)
         elif (x.__class__ is int or x.__class__ is float) and y.__class__ in TENSORS:
             vy = y.value
             d = vy.dtype
-            if d is _F32 or d is _F64:
-                return apply2(prim, constant(x, d, vy.shape), y)
-        return general(x, y)
+            if d is not _F32 and d is not _F64:
+                return general(x, y)
+            x = constant(x, d, vy.shape)
+            vx = x.value
+        else:
+            return general(x, y)
+        c = local.c
+        if c.interpreter is not None:
+            return apply2(prim, x, y) if vx.shape == vy.shape else general(x, y)
+        recording = c.grad and (x.node is not None or y.node is not None)
+        if vx.shape != vy.shape and (recording or not _loose):
+            return general(x, y)
+        try:
+            value = c.run(eager, vx, vy)
+        except ValueError:
+            return general(x, y)
+        if value.__class__ is not _ndarray:
+            value = _asarray(value)
+        out = _new(Tensor)
+        out.value = value
+        out.node = out.cell = out.view_of = None
+        if recording:
+            record2(c, prim, x, y, out, _getframe(1))
+        return out
 
     return op
 
