@@ -2,7 +2,17 @@
 Tensor.
 """
 
-from clearprop.ops import composite, contract, create, elementwise, index, methods, movement
+from clearprop.ops import (
+    composite,
+    contract,
+    create,
+    elementwise,
+    index,
+    methods,
+    movement,
+    reductions,
+    shapes,
+)
 from clearprop.ops.composite import *
 from clearprop.ops.contract import *
 from clearprop.ops.create import *
@@ -10,6 +20,8 @@ from clearprop.ops.elementwise import *
 from clearprop.ops.index import *
 from clearprop.ops.methods import addcdiv as addcdiv
 from clearprop.ops.methods import addcmul as addcmul
+from clearprop.ops.reductions import *
+from clearprop.ops.shapes import *
 
 # PyTorch's other names
 absolute, negative = elementwise.abs, elementwise.neg
@@ -17,7 +29,7 @@ multiply, subtract, divide = elementwise.mul, elementwise.sub, elementwise.div
 greater, less = elementwise.gt, elementwise.lt
 greater_equal, less_equal = elementwise.ge, elementwise.le
 clip = elementwise.clamp
-swapaxes, ravel = composite.transpose, composite.flatten
+swapaxes, ravel = shapes.transpose, shapes.flatten
 cast = movement.cast
 
 NAMES = sorted(
@@ -28,6 +40,8 @@ NAMES = sorted(
         *elementwise.__all__,
         *index.__all__,
         *methods.__all__,
+        *reductions.__all__,
+        *shapes.__all__,
     }
     | {"absolute", "clip", "swapaxes", "ravel", "multiply", "subtract", "divide", "negative"}
     | {"greater", "less", "greater_equal", "less_equal"}

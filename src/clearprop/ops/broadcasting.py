@@ -8,10 +8,11 @@ so that no derivative rule ever meets a broadcast: the sum over broadcast axes i
 
 from __future__ import annotations
 
+import functools
 import math
 import sys
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -40,6 +41,7 @@ from clearprop.core.tensor import TENSORS
 from clearprop.errors import DtypeError, ShapeError
 from clearprop.flags import flags
 
+F = TypeVar("F", bound=Callable[..., Any])
 Number = int | float | bool
 TensorLike = Any  # a Tensor, a Python number, or a NumPy array or scalar
 
@@ -383,6 +385,30 @@ def normal_dims(op: str, dim: Any, ndim: int) -> tuple[int, ...]:
     return (d,) if ndim else ()
 
 
+_ALIASES = {"axis": "dim", "keepdims": "keepdim"}
+
+
+def dims_by_any_name(f: F) -> F:
+    """Let `f` be called with NumPy's `axis` and `keepdims`, too."""
+
+    @functools.wraps(f)
+    def named(*args: Any, **kwargs: Any) -> Any:
+        if not kwargs:
+            return f(*args)
+        if not kwargs.keys().isdisjoint(_ALIASES):
+            for alias, name in _ALIASES.items():
+                if alias in kwargs:
+                    if name in kwargs:
+                        raise TypeError(
+                            f"{f.__name__}: got both {name}= and {alias}=; they mean the"
+                            f" same{here()}"
+                        )
+                    kwargs[name] = kwargs.pop(alias)
+        return f(*args, **kwargs)
+
+    return named  # type: ignore[return-value]
+
+
 def finite_scalar(op: str, name: str, value: Any) -> float:
     """A number option as a float; TypeError for anything else."""
     try:
@@ -397,6 +423,7 @@ def finite_scalar(op: str, name: str, value: Any) -> float:
 __all__ = [
     "ANY", "BITS", "DTYPES", "FLOATS", "INTEGER", "NUMBERS", "Number", "TensorLike",
     "as_tensor_or_number", "binary", "broadcast", "broadcast_shapes", "cast", "constant",
-    "expand_to", "finite_scalar", "here", "match", "normal_dim", "normal_dims", "promote_types_of",
-    "result_type", "tensor_as", "tensor_of", "unary", "zeros_for",
+    "dims_by_any_name", "expand_to", "finite_scalar", "here", "match", "normal_dim",
+    "normal_dims", "promote_types_of", "result_type", "tensor_as", "tensor_of", "unary",
+    "zeros_for",
 ]  # fmt: skip

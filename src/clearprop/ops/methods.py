@@ -25,7 +25,16 @@ from clearprop.core import (
     uint8,
 )
 from clearprop.core.tensor import TENSORS
-from clearprop.ops import composite, contract, create, elementwise, index, inplace
+from clearprop.ops import (
+    composite,
+    contract,
+    create,
+    elementwise,
+    index,
+    inplace,
+    reductions,
+    shapes,
+)
 from clearprop.ops import random as random_ops
 from clearprop.ops.broadcasting import cast, constant, direct, here
 
@@ -61,7 +70,7 @@ def _array_ufunc(self: Tensor, ufunc: np.ufunc, method: str, *inputs: Any, **kwa
         "absolute": "abs",
         "arctan2": "atan2",
     }.get(ufunc.__name__, ufunc.__name__)
-    known = hasattr(composite, same) or hasattr(elementwise, same)
+    known = hasattr(reductions, same) or hasattr(elementwise, same)
     instead = f"clearprop.{same}(x)" if known else "the clearprop function, or an operator"
     raise TypeError(
         f"np.{ufunc.__name__} of a Tensor would drop its gradient: use {instead}, or"
@@ -192,11 +201,11 @@ def cpu(x: Tensor) -> Tensor:
 def iterate(x: Tensor) -> Any:
     if not x.ndim:
         raise TypeError("iteration over a 0-d tensor")
-    return iter(composite.unbind(x, 0))
+    return iter(shapes.unbind(x, 0))
 
 
 def contains(x: Tensor, item: Any) -> bool:
-    return bool(composite.any(elementwise.eq(x, item)))
+    return bool(reductions.any(elementwise.eq(x, item)))
 
 
 def named(module: Any, names: str) -> list[Any]:
@@ -219,11 +228,22 @@ FUNCTIONS = [
     *named(
         composite,
         """
+        argsort sort topk median clone contiguous diag trace allclose equal
+        """,
+    ),
+    *named(
+        reductions,
+        """
+        sum prod mean var std max min amax amin argmax argmin any all count_nonzero cumsum cumprod
+        logsumexp softmax log_softmax norm
+        """,
+    ),
+    *named(
+        shapes,
+        """
         reshape view flatten unflatten squeeze unsqueeze permute transpose t movedim expand
         expand_as broadcast_to repeat tile flip roll narrow select split chunk unbind
-        repeat_interleave tril triu sum prod mean var std max min amax amin argmax argmin
-        any all count_nonzero cumsum cumprod logsumexp softmax log_softmax norm argsort sort
-        topk median clone contiguous diag trace allclose equal
+        repeat_interleave tril triu
         """,
     ),
     *named(
@@ -257,10 +277,10 @@ _NAMED = {f.__name__: f for f in FUNCTIONS} | {"add": add_method, "sub": sub_met
 _NAMED |= {
     "clip": elementwise.clamp,
     "absolute": elementwise.abs,
-    "ravel": composite.flatten,
-    "swapaxes": composite.transpose,
-    "view_as": lambda x, other: composite.view(x, other.shape),
-    "reshape_as": lambda x, other: composite.reshape(x, other.shape),
+    "ravel": shapes.flatten,
+    "swapaxes": shapes.transpose,
+    "view_as": lambda x, other: shapes.view(x, other.shape),
+    "reshape_as": lambda x, other: shapes.reshape(x, other.shape),
     "greater": elementwise.gt,
     "less": elementwise.lt,
     "multiply": elementwise.mul,
@@ -339,12 +359,10 @@ def attach() -> None:
         "type": _type,
         "T": property(
             lambda x: (
-                composite.permute(x, tuple(reversed(range(x.ndim))))
-                if x.ndim != 2
-                else composite.t(x)
+                shapes.permute(x, tuple(reversed(range(x.ndim)))) if x.ndim != 2 else shapes.t(x)
             )
         ),
-        "mT": property(composite.mT),
+        "mT": property(shapes.mT),
         "bernoulli": lambda x, *, generator=None: create.bernoulli(x, generator=generator),
         "multinomial": create.multinomial,
     }
