@@ -256,3 +256,8 @@ def test_a_linear_model_on_features_fits_a_curve():
     y = 2 * np.sin(x) - np.cos(2 * x) + 0.5
     weights = np.linalg.lstsq(features, y, rcond=None)[0]
     assert np.allclose(features @ weights, y, atol=1e-12)
+
+
+def test_rbf_given_a_number_says_that_k_was_meant():
+    with pytest.raises(ValueError, match=r"RBF\(k=40\)"):
+        RBF(40)

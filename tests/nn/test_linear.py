@@ -99,3 +99,17 @@ def test_reset_parameters_draws_anew():
     before = fc.weight.detach().clone()
     fc.reset_parameters()
     assert not cp.equal(before, fc.weight.detach()) and fc.weight.requires_grad
+
+
+@pytest.mark.parametrize("rows", [[[1.0, 2.0]], np.ones((1, 2), np.float32)], ids=["list", "array"])
+def test_an_input_that_is_no_tensor_is_named(rows):
+    with pytest.raises(TypeError, match=r"linear: argument must be Tensor, not .*clearprop.tensor"):
+        nn.Linear(2, 1)(rows)
+
+
+def test_another_type_than_the_weights_says_how_to_convert():
+    layer = nn.Linear(2, 3)
+    with pytest.raises(cp.errors.DtypeError, match=r"weight is f32\[3,2\].*model.to\(.*float64"):
+        layer(cp.ones(1, 2, dtype=cp.float64))
+    with pytest.raises(cp.errors.DtypeError, match=r"x is i64\[1,2\].*; convert it with x.to"):
+        layer(cp.ones(1, 2, dtype=cp.int64))

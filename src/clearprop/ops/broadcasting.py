@@ -110,6 +110,16 @@ def as_tensor_or_number(x: TensorLike, op: str) -> Tensor | Number:
     )
 
 
+def need_tensors(op: str, *xs: Any) -> None:
+    """TypeError where one of xs is no Tensor."""
+    for x in xs:
+        if x.__class__ not in TENSORS and not isinstance(x, Tensor):
+            raise TypeError(
+                f"{op}: argument must be Tensor, not {type(x).__name__}; clearprop.tensor(...)"
+                f" makes one of an array or a list{here()}"
+            )
+
+
 def tensor_of(x: TensorLike, op: str) -> Tensor:
     """x as a Tensor; a number becomes a 0-d one of its default type."""
     x = as_tensor_or_number(x, op)
@@ -423,7 +433,7 @@ def finite_scalar(op: str, name: str, value: Any) -> float:
 __all__ = [
     "ANY", "BITS", "DTYPES", "FLOATS", "INTEGER", "NUMBERS", "Number", "TensorLike",
     "as_tensor_or_number", "binary", "broadcast", "broadcast_shapes", "cast", "constant",
-    "dims_by_any_name", "expand_to", "finite_scalar", "here", "match", "normal_dim",
+    "dims_by_any_name", "expand_to", "finite_scalar", "here", "match", "need_tensors", "normal_dim",
     "normal_dims", "promote_types_of", "result_type", "tensor_as", "tensor_of", "unary",
     "zeros_for",
 ]  # fmt: skip

@@ -8,7 +8,7 @@ import numpy as np
 
 from clearprop.core import Aval, Contract, Example, Tensor, apply2, float64, primitive
 from clearprop.errors import DtypeError, ShapeError
-from clearprop.ops.broadcasting import broadcast_shapes, expand_to, here
+from clearprop.ops.broadcasting import broadcast_shapes, expand_to, here, need_tensors
 from clearprop.ops.movement import reshape_to
 
 MATMUL = primitive(
@@ -30,12 +30,7 @@ MATMUL = primitive(
 
 
 def _check(op: str, x: Tensor, y: Tensor) -> None:
-    for t in (x, y):
-        if not isinstance(t, Tensor):
-            raise TypeError(
-                f"{op}: argument must be Tensor, not {type(t).__name__}; clearprop.tensor(...)"
-                f" makes one of an array{here()}"
-            )
+    need_tensors(op, x, y)
     if x.dtype is not y.dtype:
         raise DtypeError(
             f"{op}: expected m1 and m2 to have the same dtype, but got: {x.aval} and {y.aval};"

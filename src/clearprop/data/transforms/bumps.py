@@ -9,7 +9,7 @@ import numpy as np
 from clearprop import ops
 from clearprop.core import Tensor, wrap
 from clearprop.core.random import Generator
-from clearprop.data.transforms.base import Transform, matrix_of
+from clearprop.data.transforms.base import Transform, array_of, matrix_of
 from clearprop.errors import DataError, ShapeError
 
 
@@ -37,6 +37,11 @@ class RBF(Transform):
     ) -> None:
         if (centers is None) == (k is None):
             raise ValueError("RBF: give either centers or k, the number to choose from the data")
+        if centers is not None and not np.ndim(array_of(centers)):
+            raise ValueError(
+                f"RBF: centers is the number {centers!r}, wanted the centres themselves, (k, in);"
+                f" RBF(k={centers!r}) chooses that many from the data"
+            )
         if k is not None and k < 1:
             raise ValueError(f"RBF: k is {k}, wanted at least 1")
         if width is not None and not 0 < width < math.inf:

@@ -9,8 +9,8 @@ import numpy as np
 from clearprop import ops
 from clearprop.core import Tensor, wrap
 from clearprop.core import random as random_module
-from clearprop.errors import ShapeError
-from clearprop.ops.broadcasting import expand_to, here
+from clearprop.errors import DtypeError, ShapeError
+from clearprop.ops.broadcasting import expand_to, here, need_tensors
 from clearprop.ops.movement import permute
 
 
@@ -21,10 +21,23 @@ def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     >>> cp.nn.functional.linear(cp.ones(1, 2), cp.tensor([[1.0, 2.0]]), cp.tensor([0.5]))
     tensor([[3.5000]])
     """
+    need_tensors("linear", input, weight)
     if input.shape[-1:] != weight.shape[-1:]:
         raise ShapeError(_wrong_width(input, weight))
+    if input.value.dtype != weight.value.dtype:
+        raise DtypeError(_wrong_dtype(input, weight))
     y = ops.matmul(input, permute(weight, (1, 0)) if weight.ndim == 2 else weight)
     return y if bias is None else y + expand_to(bias, y.shape)
+
+
+def _wrong_dtype(x: Tensor, weight: Tensor) -> str:
+    advice = f"convert it with x.to({weight.dtype})"
+    if x.dtype.is_floating_point:
+        advice += f", or the whole model with model.to({x.dtype})"
+    return (
+        f"linear: mat1 and mat2 must have the same dtype, but got {x.dtype} and {weight.dtype}: x"
+        f" is {x.aval}, the layer's weight is {weight.aval}; {advice}{here()}"
+    )
 
 
 def _wrong_width(x: Tensor, weight: Tensor) -> str:

@@ -6,7 +6,7 @@ from clearprop import ops
 from clearprop.core import Tensor
 from clearprop.errors import ShapeError
 from clearprop.nn.warn import warn
-from clearprop.ops.broadcasting import broadcast_shapes, here
+from clearprop.ops.broadcasting import broadcast_shapes, here, need_tensors
 
 REDUCTIONS = ("none", "mean", "sum")
 SAME_COUNT = (
@@ -61,6 +61,7 @@ def weighted(op: str, loss: Tensor, weight: Tensor | None, reduction: str) -> Te
 
 def check_same_shape(op: str, x: Tensor, y: Tensor) -> None:
     """An error for shapes that can only be meant to be equal, a warning where they broadcast."""
+    need_tensors(op, x, y)
     if x.shape == y.shape:
         return
     if x.numel() == y.numel():
