@@ -13,6 +13,7 @@ LAYERS = [
     {"core"},
     {"ops"},
     {"autograd", "graph"},
+    {"jit"},
     {"nn", "data"},
     {"optim", "explanation", "serialization"},
     {"train"},
