@@ -168,7 +168,9 @@ def apply_view(prim: Primitive, x: Tensor, params: dict[str, Any]) -> Tensor:
         )
     else:
         value = c.interpreter.run(prim, (x.value,), params)
-        shares = True
+        shares = value.base is not None and (
+            c.interpreter.traces or np.may_share_memory(value, x.value)
+        )
     out = wrap(value, None)
     if shares:
         out.cell = version_cell(x)

@@ -16,9 +16,15 @@ from typing import Any
 
 import numpy as np
 
+from clearprop.core.state import local
 from clearprop.flags import flags
 
 FIRST_SEED = 67280421310721
+
+FROZEN = (
+    "the same numbers would come out at every run of the traced function; draw them outside and"
+    " pass them in"
+)
 
 
 class Generator:
@@ -96,6 +102,8 @@ class Generator:
     # ------------------------------------------------------------------ draws
     def words(self, n: int) -> np.ndarray:
         """The next n raw 32-bit words."""
+        if local.c.interpreter is not None:
+            local.c.interpreter.refuse("drawing random numbers", FROZEN)
         with self._lock:
             return self._bits.random_raw(int(n)).astype(np.uint32)
 

@@ -18,9 +18,25 @@ import numpy as np
 
 
 class Interpreter(Protocol):
-    """Runs primitives on values: arrays (eager) or graph variables (tracing)."""
+    """Runs primitives on values: arrays (eager) or symbols of a graph (tracing, `traces`)."""
 
-    def run(self, prim: Any, values: Sequence[Any], params: dict[str, Any]) -> Any: ...
+    traces: bool
+
+    def run(self, prim: Any, values: Sequence[Any], params: dict[str, Any]) -> Any:
+        """The result of one primitive."""
+        ...
+
+    def write(self, target: Any, source: Any) -> None:
+        """Write the values of `source` into the memory `target`."""
+        ...
+
+    def snapshot(self, value: Any) -> Any:
+        """What `value` holds now, in memory of its own."""
+        ...
+
+    def refuse(self, what: str, why: str) -> None:
+        """Called before something that only works on values that are known; may raise."""
+        ...
 
 
 class Scope:

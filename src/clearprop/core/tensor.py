@@ -25,10 +25,11 @@ if TYPE_CHECKING:
 NEEDS_DETACH = (
     "Can't call numpy() on Tensor that requires grad. Use tensor.detach().numpy() instead."
 )
-TRACED = (
-    "{what} of a traced tensor {aval}: its value is not known while the step is being traced. "
-    "Keep the decision inside the graph with where(), or compute it outside the compiled function."
+NOT_KNOWN = (
+    "its value is not known while the function is being traced. Keep the decision inside the graph"
+    " with where(), or compute it outside the traced function"
 )
+LOST = "return it from the traced function instead of storing it"
 
 
 class ViewOf:
@@ -224,16 +225,25 @@ class Tensor:
                 "data: data set to a tensor that requires gradients must be floating point, got"
                 f" {new.aval}"
             )
-        self.value = new.value
+        interpreter = local.c.interpreter
+        if interpreter is None or not interpreter.traces:
+            self.value = new.value
+        elif new.aval != self.aval:
+            interpreter.refuse(f"data: {self.aval} set to {new.aval}", "a trace has fixed shapes")
+        else:
+            interpreter.write(self.value, new.value)
         bump(self)
 
     # ------------------------------------------------------------------ values out
     def array(self, what: str = "the value") -> np.ndarray:
         """The NumPy array; an error while tracing, where there is none."""
         value = self.value
+        interpreter = local.c.interpreter
+        if interpreter is not None:
+            interpreter.refuse(f"{what} of {self.aval}", NOT_KNOWN)
         if value.__class__ is not np.ndarray:
-            raise TraceError(TRACED.format(what=what, aval=self.aval))
-        return value
+            raise TraceError(f"{what} of a tensor {self.aval} that a trace has left behind: {LOST}")
+        return value  # type: ignore[no-any-return]
 
     def numpy(self, *, force: bool = False) -> np.ndarray:
         """The values as a NumPy array that shares this tensor's memory."""

@@ -24,7 +24,9 @@ _bool = bool
 
 NEEDS_DETACH: str
 
-TRACED: str
+NOT_KNOWN: str
+
+LOST: str
 
 class ViewOf:
     base: Tensor

@@ -2,8 +2,7 @@
 history.
 
 A view that is written to also gives its base a new history: base = where(region of the view, new
-values, base). Under tracing nothing is written; the tensor is bound to the new graph variable
-instead.
+values, base). Under tracing the interpreter notes what the memory holds now.
 """
 
 from __future__ import annotations
@@ -42,23 +41,21 @@ def overwrite(x: Tensor, new: Tensor, op: str) -> Tensor:
         if type(x.node) is Leaf:
             raise AutogradError(LEAF.format(op=op, here=here()))
     joined = None
-    if view is not None and (
-        _traced(x) or (recording and (new.node is not None or view.base.node is not None))
-    ):
+    if view is not None and recording and (new.node is not None or view.base.node is not None):
         joined = _joined(view.base, view.steps, new)
-    if not _traced(x) and not _traced(new):
-        _write(x.value, new.value, op)
-    elif view is None:
-        x.value = new.value
+    interpreter = local.c.interpreter
+    if interpreter is None or not interpreter.traces:
+        _check_writable(x.value, op)
+    if interpreter is None:
+        np.copyto(x.value, new.value)
+    else:
+        interpreter.write(x.value, new.value)
     bump(x)
     if view is None:
         if recording:
             x.node = new.node
     elif joined is not None:
         view.base.node = joined.node if recording else view.base.node
-        if _traced(joined):
-            view.base.value = joined.value
-            x.value = new.value
         view.seen = -1
         if recording:
             refresh(x)
@@ -67,11 +64,7 @@ def overwrite(x: Tensor, new: Tensor, op: str) -> Tensor:
     return x
 
 
-def _traced(x: Tensor) -> bool:
-    return x.value.__class__ is not np.ndarray
-
-
-def _write(target: np.ndarray, source: np.ndarray, op: str) -> None:
+def _check_writable(target: np.ndarray, op: str) -> None:
     if not target.flags.writeable or (
         target.size > 1 and 0 in target.strides and _overlaps(target)
     ):
@@ -80,7 +73,6 @@ def _write(target: np.ndarray, source: np.ndarray, op: str) -> None:
             " a single memory location. Please clone() the tensor before performing the"
             f" operation.{here()}"
         )
-    np.copyto(target, source)
 
 
 def _overlaps(a: np.ndarray) -> bool:
@@ -119,13 +111,9 @@ def assign(x: Tensor, value: Any, op: str) -> Tensor:
             f"{op}: output with shape {list(x.shape)} doesn't match the broadcast shape of the"
             f" value {new.aval}{here()}"
         )
-    if new is value or _shares(new, x):
+    if new is value or local.c.interpreter is not None or np.may_share_memory(new.value, x.value):
         new = apply(movement.clone_p, new)
     return overwrite(x, new, op)
-
-
-def _shares(new: Tensor, x: Tensor) -> bool:
-    return not _traced(x) and not _traced(new) and np.may_share_memory(new.value, x.value)
 
 
 def _recorded(function: Any, x: Tensor, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Tensor:
@@ -146,7 +134,8 @@ def _recorded(function: Any, x: Tensor, args: tuple[Any, ...], kwargs: dict[str,
         if node is None or node.seq <= newest:
             continue  # made before this call
         if type(node) is Node and any(kept is old for kept in node.saved or ()):
-            old.value = old.value if _traced(old) else old.value.copy()
+            interpreter = local.c.interpreter
+            old.value = old.value.copy() if interpreter is None else interpreter.snapshot(old.value)
             old.cell = None
             break
         stack.extend(node.edges)
@@ -165,8 +154,8 @@ def inplace(name: str, function: Any) -> Any:
             new = function(x, *args, **kwargs)
             old, value = x.value, new.value
             if (
-                x.view_of is None
-                and old.__class__ is value.__class__ is np.ndarray
+                local.c.interpreter is None
+                and x.view_of is None
                 and old.dtype is value.dtype
                 and old.shape == value.shape
                 and old.flags.writeable

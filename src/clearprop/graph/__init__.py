@@ -1,0 +1,25 @@
+"""The graph of a traced function: one object that is run, rewritten, drawn and printed."""
+
+from clearprop.graph.evaluate import evaluate, replay
+from clearprop.graph.ir import Equation, Graph, Origin, Var
+from clearprop.graph.stage import Stage, Symbol
+from clearprop.graph.text import parse, text
+from clearprop.graph.trace import Traced, trace
+from clearprop.graph.verify import GraphError, verify
+
+__all__ = [
+    "Equation",
+    "Graph",
+    "GraphError",
+    "Origin",
+    "Stage",
+    "Symbol",
+    "Traced",
+    "Var",
+    "evaluate",
+    "parse",
+    "replay",
+    "text",
+    "trace",
+    "verify",
+]

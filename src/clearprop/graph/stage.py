@@ -1,0 +1,231 @@
+"""The interpreter that writes a graph instead of computing: `Stage`.
+
+While it is in force, the memory of tensors is symbolic. A `Symbol` stands for one piece of memory:
+`symbol.var` is the graph's Var that it holds now. An array that was there before the trace gets a
+symbol when it is first read or written, so tensors themselves need not be exchanged; every tensor
+over the same array sees the same symbol. An in-place op gives the symbol a new Var; a view finds
+out that its base has changed, and is taken again.
+"""
+
+from __future__ import annotations
+
+import itertools
+import sys
+import weakref
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from clearprop.core import Primitive, View, apply, local, wrap
+from clearprop.core.provenance import user_frame
+from clearprop.core.state import Interpreter
+from clearprop.errors import TraceError
+from clearprop.graph.ir import Equation, Graph, Origin, Var, aval_of, output_avals
+from clearprop.ops import movement
+from clearprop.ops.elementwise import WHERE
+
+
+class Symbol:
+    """Memory in a trace. It has what ops ask of an array: shape and dtype.
+
+    `base` and `step` (primitive, params) say of which memory it is a view.
+    """
+
+    __slots__ = ("__weakref__", "base", "dtype", "seen", "shape", "stage", "step", "var", "version")
+
+    def __init__(self, stage: Stage, var: Var) -> None:
+        self.stage = stage
+        self.var = var
+        self.shape = var.aval.shape
+        self.dtype = var.aval.dtype.np
+        self.version = 0
+        self.base: Symbol | None = None
+        self.step: tuple[Primitive, dict[str, Any]] | None = None
+        self.seen = 0  # the version of the base that `var` was taken from
+
+
+class Memory(NamedTuple):
+    """An array from outside, its symbol, and the Var that stood for it at first. `constant`: it can
+    never be written to, and is in the graph already.
+    """
+
+    array: np.ndarray
+    symbol: Symbol
+    start: Var
+    constant: bool
+
+
+class Stage:
+    """Appends what runs to a graph. `with stage:` puts it in force for this thread."""
+
+    traces = True
+
+    def __init__(self, name: str) -> None:
+        self.graph = Graph(name, ())
+        self.memory: dict[int, Memory] = {}
+        self._splats: dict[tuple[str, bytes], Var] = {}
+        self._issued: list[weakref.ref[Symbol]] = []
+        self._writes = itertools.count(1)
+        self._last_write = 0
+        self._before: list[Interpreter | None] = []
+
+    def __enter__(self) -> Stage:
+        self._before.append(local.c.interpreter)
+        local.c.interpreter = self
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        local.c.interpreter = self._before.pop()
+
+    # ------------------------------------------------------------------ what core.apply calls
+    def run(self, prim: Primitive, values: Sequence[Any], params: dict[str, Any]) -> Any:
+        """Append one equation; the result is a Symbol, or a tuple of them."""
+        symbols = [self.symbol(v) for v in values]
+        made = self.emit(prim, [self.read(s) for s in symbols], params)
+        outs = tuple(self._issue(v) for v in made)
+        if isinstance(prim.lower, View) and self._shares(prim, values, params):
+            (view,), (base,) = outs, symbols
+            view.base, view.step, view.seen = base, (prim, params), base.version
+        return outs if prim.outputs > 1 else outs[0]
+
+    def write(self, target: Any, source: Any) -> None:
+        """The memory `target` holds the values of `source` from now on."""
+        new = self.read(self.symbol(source))
+        self._last_write = next(self._writes)
+        symbol = self.symbol(target)
+        if symbol.base is None:
+            symbol.var = new
+            symbol.version += 1
+            return
+        chain = list(_chain(symbol))
+        root = chain[0].base
+        assert root is not None
+        self.write(root, self._joined(root, chain, new))
+
+    def snapshot(self, value: Any) -> Symbol:
+        """New memory that holds what `value` holds now."""
+        return self._issue(self.read(self.symbol(value)))
+
+    def refuse(self, what: str, why: str) -> None:
+        """Raise the error for a program that wants something which only a run can give."""
+        raise TraceError(f"{self.graph.name}: {what} {self.origin()}: {why}")
+
+    # ------------------------------------------------------------------ symbols
+    def symbol(self, value: Any) -> Symbol:
+        """The symbol of a traced value, or of an array from outside."""
+        if isinstance(value, Symbol):
+            if value.stage is not self:
+                raise TraceError(
+                    f"{self.graph.name}: a tensor {value.var.aval} of another trace came in"
+                    f" {self.origin()}: what a traced function leaves behind in a list or an"
+                    " attribute cannot be used elsewhere; return it instead"
+                )
+            return value
+        known = self.memory.get(id(value))
+        if known is None:
+            var, constant = self._var_of(value)
+            known = self.memory[id(value)] = Memory(value, self._issue(var), var, constant)
+        return known.symbol
+
+    def read(self, symbol: Symbol) -> Var:
+        """The Var that this memory holds now; views whose base has changed are taken again."""
+        if symbol.base is None or not self._last_write:
+            return symbol.var
+        for view in _chain(symbol):
+            base, step = view.base, view.step
+            assert base is not None and step is not None
+            if view.seen != base.version:
+                (view.var,) = self.emit(step[0], [base.var], step[1])
+                view.seen = base.version
+                view.version += 1
+        return symbol.var
+
+    def emit(self, prim: Primitive, inputs: Sequence[Var], params: dict[str, Any]) -> list[Var]:
+        """Append an equation and return what it makes."""
+        outputs = [Var(a) for a in output_avals(prim, [v.aval for v in inputs], params)]
+        self.graph.equations.append(
+            Equation(prim, tuple(inputs), dict(params), tuple(outputs), self.origin())
+        )
+        return outputs
+
+    def origin(self) -> Origin:
+        """The user's line that is running."""
+        frame = user_frame(sys._getframe(1))
+        scope = local.c.scope
+        return (
+            Origin(None, 0, scope) if frame is None else Origin(frame.f_code, frame.f_lasti, scope)
+        )
+
+    def issued(self) -> list[Symbol]:
+        """Symbols that somebody still holds."""
+        return [s for s in (ref() for ref in self._issued) if s is not None]
+
+    def _issue(self, var: Var) -> Symbol:
+        out = Symbol(self, var)
+        self._issued.append(weakref.ref(out))
+        return out
+
+    def _var_of(self, array: np.ndarray) -> tuple[Var, bool]:
+        """A Var for an array from outside, and whether it is a constant: a repeated number becomes
+        `expand` of a 0-d one.
+        """
+        if array.flags.writeable or any(array.strides) or not array.size:
+            return Var(aval_of(array)), False
+        number = np.array(array[(0,) * array.ndim])
+        key = (number.dtype.char, number.tobytes())
+        var = self._splats.get(key)
+        if var is None:
+            var = self._splats[key] = Var(aval_of(number))
+            self.graph.constants[var] = number
+        if not array.ndim:
+            return var, True
+        return self.emit(movement.expand_p, [var], {"shape": array.shape})[0], True
+
+    # ------------------------------------------------------------------ views
+    def _shares(self, prim: Primitive, values: Sequence[Any], params: dict[str, Any]) -> bool:
+        """Whether eager mode would return a view here: reshape copies what is not contiguous."""
+        assert isinstance(prim.lower, View)
+        if prim.lower.shares or prim.variadic:
+            return not prim.variadic
+        (value,) = values
+        array = value if isinstance(value, np.ndarray) else _laid_out(value)
+        return array.size == 0 or np.may_share_memory(array, prim.eager(array, **params))
+
+    def _joined(self, root: Symbol, chain: Sequence[Symbol], new: Var) -> Symbol:
+        """root with `new` at the place of the view at the end of the chain."""
+        mask = np.zeros(root.shape, bool)
+        region = mask
+        for view in chain:
+            assert view.step is not None
+            region = view.step[0].eager(region, **view.step[1])
+        region[...] = True
+        spread = wrap(self._issue(new), None)
+        for view in reversed(chain):
+            assert view.base is not None and view.step is not None
+            rule: Any = view.step[0].vjp[0]
+            spread = rule(spread, None, view.base.var.aval, **view.step[1])
+        before = wrap(self._issue(self.read(root)), None)
+        return apply(WHERE, wrap(mask, None), spread, before).value  # type: ignore[no-any-return]
+
+
+def _chain(symbol: Symbol) -> Iterator[Symbol]:
+    """The views from the one next to the root to `symbol` itself."""
+    out = []
+    view: Symbol | None = symbol
+    while view is not None and view.base is not None:
+        out.append(view)
+        view = view.base
+    return reversed(out)
+
+
+def _laid_out(symbol: Symbol) -> np.ndarray:
+    """An array with the memory layout that this memory would have in eager mode."""
+    chain = list(_chain(symbol))
+    root = chain[0].base if chain else symbol
+    assert root is not None
+    out = np.empty(root.shape, root.dtype)
+    for view in chain:
+        assert view.step is not None
+        out = view.step[0].eager(out, **view.step[1])
+    return out
