@@ -22,6 +22,7 @@ from clearprop.core import (
     from_numpy_dtype,
     wrap,
 )
+from clearprop.graph import evaluate, optimize, parse, text, trace, verify
 from clearprop.ops import ones_like
 
 
@@ -199,3 +200,36 @@ def check_second_vjp(case: Case) -> None:
     )
     numerical = directional(lambda ts: energy(ts).item(), xs, directions, 1e-6)
     assert abs(analytical - numerical) <= 1e-5 * max(1.0, abs(numerical)), (analytical, numerical)
+
+
+def check_trace(case: Case) -> None:
+    """Outputs, gradients and gradients of gradients are traced, printed, parsed, simplified and
+    evaluated again, with the very bits of eager mode.
+    """
+
+    def f(*xs: Tensor) -> list[Tensor]:
+        ys = run(case, list(xs))
+        wanted = [x for x in xs if x.requires_grad]
+        if not wanted or not _wants(case):
+            return ys
+        ones = [ones_like(y) for y in ys]
+        gs = grad(ys, wanted, ones, create_graph=True, materialize_grads=True)
+        smooth = [(g * g).sum() for g in gs if g.requires_grad]
+        second = grad(smooth, wanted, None, materialize_grads=True) if smooth else ()
+        return [*ys, *gs, *second]
+
+    xs = inputs(case)
+    eager = [y.detach().numpy() for y in f(*xs)]
+    others = inputs(case)  # traced with other values: what was read outside the graph shows
+    for x in others:
+        rolled = np.roll(x.value, 1)
+        x.value = np.asarray(rolled * 0.9 + 0.01) if x.requires_grad else rolled
+    traced = trace(f, *others)
+    arrays = [x.detach().numpy() for x in xs]
+    printed = parse(text(traced.graph))
+    for graph in (traced.graph, verify(printed), verify(optimize(traced.graph))):
+        got = evaluate(graph, [*arrays, *traced.captured])
+        for a, b in zip(eager, got, strict=True):
+            assert a.dtype == b.dtype and a.shape == b.shape, f"{case}: {b.dtype}{b.shape}"
+            assert np.array_equal(a, b, equal_nan=a.dtype.kind == "f"), f"{case}: {a} {b}"
+            assert np.array_equal(np.signbit(a), np.signbit(b)) if a.dtype.kind == "f" else True

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from checks import cases, check_second_vjp, check_shape, check_vjp
+from checks import cases, check_second_vjp, check_shape, check_trace, check_vjp
 
 from clearprop.core import TABLE
 
@@ -27,6 +27,11 @@ def test_vjp_agrees_with_finite_differences(case):
 @pytest.mark.parametrize("case", DIFFERENTIABLE, ids=str)
 def test_vjp_of_vjp_agrees_with_finite_differences(case):
     check_second_vjp(case)
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_traced_and_simplified_it_is_the_same_to_the_bit(case):
+    check_trace(case)
 
 
 @pytest.mark.parametrize("prim", TABLE.values(), ids=str)

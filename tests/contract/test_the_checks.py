@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from checks import Case, check_second_vjp, check_shape, check_vjp
+from checks import Case, check_second_vjp, check_shape, check_trace, check_vjp
 
-from clearprop.core import TABLE, Aval, Map, apply, float64, primitive
+from clearprop.core import TABLE, Aval, Map, apply, float64, primitive, wrap
+from clearprop.errors import TraceError
 
 
 @pytest.fixture
@@ -32,7 +33,7 @@ def plant():
 
 def test_a_right_entry_passes(plant):
     case = plant()
-    check_shape(case), check_vjp(case), check_second_vjp(case)
+    check_shape(case), check_vjp(case), check_second_vjp(case), check_trace(case)
 
 
 def test_wrong_factor_is_caught(plant):
@@ -58,6 +59,16 @@ def test_rule_that_drops_the_second_derivative_is_caught(plant):
 def test_rule_that_uses_what_it_did_not_keep_is_caught(plant):
     with pytest.raises((TypeError, AttributeError)):
         check_vjp(plant(vjp=(lambda g, _out, _x: g * 2 * _x,)))
+
+
+def test_rule_that_computes_outside_the_graph_is_caught(plant):
+    with pytest.raises(AssertionError):
+        check_trace(plant(vjp=(lambda g, _out, x: g * wrap(np.multiply(2, x.value), None),)))
+
+
+def test_rule_that_looks_at_a_value_is_caught(plant):
+    with pytest.raises(TraceError, match="not known"):
+        check_trace(plant(vjp=(lambda g, _out, x: g * 2 * x if x.sum() > 0 else -g * x,)))
 
 
 def test_rule_with_missing_arguments_is_refused_at_once():

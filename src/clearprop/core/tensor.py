@@ -385,6 +385,14 @@ def wrap(value: Any, node: Any) -> Tensor:
     return out
 
 
+def known(x: Tensor) -> np.ndarray | None:
+    """The array of x for a check that looks at its elements; None while tracing, where such a check
+    would see the values of one run only.
+    """
+    interpreter = local.c.interpreter
+    return x.value if interpreter is None or not interpreter.traces else None
+
+
 def version_cell(x: Tensor) -> list[int]:
     """The counter that `x` shares with its views; made at first need, and shown to the node that
     keeps x as its output.

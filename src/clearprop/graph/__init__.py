@@ -2,21 +2,25 @@
 
 from clearprop.graph.evaluate import evaluate, replay
 from clearprop.graph.ir import Equation, Graph, Origin, Var
+from clearprop.graph.passes import PASSES, Pass, optimize
 from clearprop.graph.stage import Stage, Symbol
 from clearprop.graph.text import parse, text
 from clearprop.graph.trace import Traced, trace
 from clearprop.graph.verify import GraphError, verify
 
 __all__ = [
+    "PASSES",
     "Equation",
     "Graph",
     "GraphError",
     "Origin",
+    "Pass",
     "Stage",
     "Symbol",
     "Traced",
     "Var",
     "evaluate",
+    "optimize",
     "parse",
     "replay",
     "text",

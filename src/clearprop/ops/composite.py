@@ -101,7 +101,9 @@ def clone(x: Tensor) -> Tensor:
 
 def contiguous(x: Tensor) -> Tensor:
     """x itself if its elements lie in row-major order, else a copy."""
-    return x if x.value.__class__ is not np.ndarray or x.value.flags.c_contiguous else clone(x)
+    if x.value.__class__ is not np.ndarray:  # a traced view may lie in any order
+        return x if x.value.base is None else clone(x)
+    return x if x.value.flags.c_contiguous else clone(x)
 
 
 def diag(x: Tensor, diagonal: int = 0) -> Tensor:

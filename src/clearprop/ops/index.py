@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from clearprop.core import Aval, Example, Opaque, Tensor, apply, float64, int64, primitive, wrap
+from clearprop.core.tensor import known
 from clearprop.errors import DtypeError, ShapeError
 from clearprop.ops.broadcasting import (
     broadcast_shapes,
@@ -174,8 +175,8 @@ def checked_index(op: str, index: Tensor, size: int) -> Tensor:
             f" {index.aval}{here()}"
         )
     index = cast(index, int64)
-    value = index.value
-    if value.__class__ is np.ndarray and value.size:
+    value = known(index)
+    if value is not None and value.size:
         low, high = int(value.min()), int(value.max())
         if low < -size or high >= size:
             bad = high if high >= size else low

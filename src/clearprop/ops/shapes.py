@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from clearprop.core import Tensor, apply, wrap
+from clearprop.core.tensor import known
 from clearprop.errors import ShapeError
 from clearprop.ops import elementwise as ew
 from clearprop.ops import movement
@@ -54,12 +55,11 @@ def reshape(x: Tensor, *shape: Any) -> Tensor:
 def view(x: Tensor, *shape: Any) -> Tensor:
     """reshape that never copies; `view(dtype)` is not offered."""
     y = reshape(x, *shape)
-    if (
-        x.value.__class__ is np.ndarray
-        and y is not x
-        and x.numel()
-        and not np.may_share_memory(x.value, y.value)
-    ):
+    if known(x) is None:
+        shares = y.value.base is not None
+    else:
+        shares = np.may_share_memory(x.value, y.value)
+    if y is not x and x.numel() and not shares:
         raise ShapeError(
             "view: view size is not compatible with input tensor's size and stride (at least one"
             f" dimension spans across two contiguous subspaces). Use .reshape(...) instead.{here()}"

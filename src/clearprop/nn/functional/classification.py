@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import math
 
-import numpy as np
-
 from clearprop import ops
 from clearprop.core import Tensor
+from clearprop.core.tensor import known
 from clearprop.errors import DtypeError, ShapeError
 from clearprop.nn.functional.reduction import check_reduction, reduce
 from clearprop.ops import log_softmax, where
@@ -93,8 +92,8 @@ def _check_targets(op: str, x: Tensor, target: Tensor, ignore_index: int) -> Non
         )
     if target.shape != wanted:
         raise _shape_error(op, x, target, wanted)
-    value = target.value
-    if value.__class__ is np.ndarray and value.size:
+    value = known(target)
+    if value is not None and value.size:
         classes = x.shape[_class_axis(x)]
         bad = value[((value < 0) | (value >= classes)) & (value != ignore_index)]
         if bad.size:
@@ -155,7 +154,8 @@ def _class_loss(
     logp, shape = _rows(logp), target.shape
     flat = reshape_to(target, (target.numel(),)).long()  # type: ignore[attr-defined]
     d, rows = logp.value.dtype, (flat.shape[0],)
-    none_ignored = flat.value.__class__ is np.ndarray and not (flat.value == ignore_index).any()
+    value = known(flat)
+    none_ignored = value is not None and not (value == ignore_index).any()
     keep = None if none_ignored else ops.ne(flat, ignore_index)
     safe = flat if keep is None else where(keep, flat, 0)
     loss = -reshape_to(ops.gather(logp, 1, ops.unsqueeze(safe, 1)), rows)

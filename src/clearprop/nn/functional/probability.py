@@ -8,6 +8,7 @@ import numpy as np
 
 from clearprop import ops
 from clearprop.core import Tensor
+from clearprop.core.tensor import known
 from clearprop.errors import DtypeError
 from clearprop.nn.functional.activation import logsigmoid
 from clearprop.nn.functional.reduction import check_reduction, reduce
@@ -36,8 +37,8 @@ def binary_cross_entropy(
             f" the input size ({list(input.shape)}) is deprecated. Please ensure they have the same"
             f" size.{here()}"
         )
-    value = input.value
-    if value.__class__ is np.ndarray and value.size and not ((value >= 0) & (value <= 1)).all():
+    value = known(input)
+    if value is not None and value.size and not ((value >= 0) & (value <= 1)).all():
         raise DtypeError(
             "binary_cross_entropy: all elements of input should be between 0 and 1; these look"
             f" like logits: use binary_cross_entropy_with_logits{here()}"
