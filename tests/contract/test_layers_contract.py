@@ -17,6 +17,7 @@ import pytest
 import clearprop as cp
 from clearprop import nn
 from clearprop.autograd import GradcheckError, gradcheck, gradgradcheck
+from clearprop.graph import evaluate, optimize, trace
 
 pytestmark = pytest.mark.filterwarnings("ignore:kl_div")
 
@@ -226,6 +227,28 @@ def test_a_wrong_gradient_is_found():
 
     with pytest.raises(GradcheckError):
         gradcheck(*as_function(Wrong(), [cp.tensor(X, requires_grad=True)]))
+
+
+@pytest.mark.parametrize("entry", CASES)
+def test_traced_with_other_values_it_is_the_same_to_the_bit(entry):
+    module, inputs = made(entry)
+    others = [
+        cp.tensor(np.roll(x.detach().numpy(), 1)).requires_grad_(x.requires_grad) for x in inputs
+    ]
+    wanted = [*module.parameters()]
+
+    def f(*xs):
+        y = module(*xs)
+        given = [x for x in (*xs, *wanted) if x.requires_grad]
+        return y, cp.autograd.grad(y.sum(), given, materialize_grads=True)
+
+    traced = trace(f, *others)
+    arrays = [*(x.detach().numpy() for x in inputs), *traced.captured]
+    out, gradients = f(*inputs)
+    for graph in (traced.graph, optimize(traced.graph)):
+        got = evaluate(graph, arrays)
+        for a, b in zip([out, *gradients], got, strict=True):
+            np.testing.assert_array_equal(a.detach().numpy(), b)
 
 
 @pytest.mark.parametrize("entry", CASES)
