@@ -4,7 +4,7 @@ user's line.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -50,6 +50,16 @@ class Checked:
 
     def snapshot(self, value: np.ndarray) -> np.ndarray:
         return value.copy()
+
+    def assume(self, decide: Callable[[], bool], answer: bool) -> None:
+        """Nothing is kept here."""
+
+    def count(self, array: np.ndarray) -> int:
+        """Nothing is traced here."""
+        return 1
+
+    def options(self, options: dict[str, Any]) -> dict[str, Any]:
+        return options
 
     def refuse(self, what: str, why: str) -> None:
         """Every value is known here."""

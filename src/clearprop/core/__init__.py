@@ -23,6 +23,7 @@ from clearprop.core.dtypes import (
     uint8,
 )
 from clearprop.core.node import Leaf, Node, Pick
+from clearprop.core.number import Number, count_up
 from clearprop.core.primitive import (
     TABLE,
     Contract,
@@ -49,6 +50,7 @@ __all__ = [
     "Location",
     "Map",
     "Node",
+    "Number",
     "Opaque",
     "Parameter",
     "Pick",
@@ -67,6 +69,7 @@ __all__ = [
     "bool_",
     "bump",
     "context",
+    "count_up",
     "dtype",
     "float16",
     "float32",

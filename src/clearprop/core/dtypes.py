@@ -152,7 +152,7 @@ def promote(a: dtype, a_is_0d: bool, b: dtype, b_is_0d: bool) -> dtype:
     return scalar if scalar.category > dims.category else dims
 
 
-def promote_scalar(a: dtype, number: float) -> dtype:
+def promote_scalar(a: dtype, number: object) -> dtype:
     """Result type of an op on a tensor and a Python number: the number never widens within a
     category.
     """

@@ -34,6 +34,18 @@ class Interpreter(Protocol):
         """What `value` holds now, in memory of its own."""
         ...
 
+    def assume(self, decide: Callable[[], bool], answer: bool) -> None:
+        """The program went on because decide() gave `answer`."""
+        ...
+
+    def count(self, array: Any) -> int:
+        """How often this was called with `array` in this trace, this time included."""
+        ...
+
+    def options(self, options: dict[str, Any]) -> dict[str, Any]:
+        """A copy of `options` whose numbers are those that it will hold when the trace is run."""
+        ...
+
     def refuse(self, what: str, why: str) -> None:
         """Called before something that only works on values that are known; may raise."""
         ...

@@ -12,12 +12,12 @@ from __future__ import annotations
 import itertools
 import sys
 import weakref
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from clearprop.core import Primitive, View, apply, local, wrap
+from clearprop.core import Aval, Number, Primitive, View, apply, float64, local, wrap
 from clearprop.core.provenance import user_frame
 from clearprop.core.state import Interpreter
 from clearprop.errors import TraceError
@@ -64,6 +64,10 @@ class Stage:
     def __init__(self, name: str) -> None:
         self.graph = Graph(name, ())
         self.memory: dict[int, Memory] = {}
+        self.numbers: list[tuple[Var, Callable[[], float]]] = []
+        self.assumptions: list[tuple[Callable[[], bool], bool]] = []
+        self._counts: dict[int, int] = {}
+        self._options: dict[int, dict[str, Any]] = {}
         self._splats: dict[tuple[str, bytes], Var] = {}
         self._issued: list[weakref.ref[Symbol]] = []
         self._writes = itertools.count(1)
@@ -106,6 +110,38 @@ class Stage:
     def snapshot(self, value: Any) -> Symbol:
         """New memory that holds what `value` holds now."""
         return self._issue(self.read(self.symbol(value)))
+
+    def assume(self, decide: Callable[[], bool], answer: bool) -> None:
+        """Note what the trace depends on."""
+        self.assumptions.append((decide, answer))
+
+    def count(self, array: np.ndarray) -> int:
+        """How often this was called with `array`, this time included."""
+        self._counts[id(array)] = self._counts.get(id(array), 0) + 1
+        return self._counts[id(array)]
+
+    def options(self, options: dict[str, Any]) -> dict[str, Any]:
+        """A copy of `options` in which numbers, also those in tuples, are inputs of the graph."""
+        key = id(options)
+        if key not in self._options:
+            self._options[key] = {
+                name: self._lifted(value, options, name) for name, value in options.items()
+            }
+        return self._options[key]
+
+    def _lifted(self, value: Any, options: dict[str, Any], name: str) -> Any:
+        if isinstance(value, tuple) and all(type(part) in (int, float) for part in value):
+            return tuple(
+                self._number(f"{name}.{i}", _part(options, name, i)) for i in range(len(value))
+            )
+        if type(value) in (int, float):
+            return self._number(name, lambda: float(options[name]))
+        return value
+
+    def _number(self, name: str, again: Callable[[], float]) -> Number:
+        var = Var(Aval((), float64), name)
+        self.numbers.append((var, again))
+        return Number(self, self._issue(var), again(), again)
 
     def refuse(self, what: str, why: str) -> None:
         """Raise the error for a program that wants something which only a run can give."""
@@ -158,7 +194,8 @@ class Stage:
         )
 
     def issued(self) -> list[Symbol]:
-        """Symbols that somebody still holds."""
+        """Symbols that somebody still holds, when the trace is over."""
+        self._options.clear()
         return [s for s in (ref() for ref in self._issued) if s is not None]
 
     def _issue(self, var: Var) -> Symbol:
@@ -207,6 +244,10 @@ class Stage:
             spread = rule(spread, None, view.base.var.aval, **view.step[1])
         before = wrap(self._issue(self.read(root)), None)
         return apply(WHERE, wrap(mask, None), spread, before).value  # type: ignore[no-any-return]
+
+
+def _part(options: dict[str, Any], name: str, i: int) -> Callable[[], float]:
+    return lambda: float(options[name][i])
 
 
 def _chain(symbol: Symbol) -> Iterator[Symbol]:

@@ -23,13 +23,21 @@ from clearprop.graph.verify import verify
 class Traced:
     """A graph with what is needed to call it: the graph's inputs are the Tensors among the
     arguments, then `captured`, the arrays from outside that the function read or wrote (weights,
-    buffers, data). `result` is what the function returned, with output numbers for Tensors.
+    buffers, data), then `numbers` (learning rates), asked for at every call. `result` is what the
+    function returned, with output numbers for Tensors. `assumptions`: what was decided on numbers
+    while tracing, and how.
     """
 
     graph: Graph
     arguments: int
     captured: tuple[np.ndarray, ...]
+    numbers: tuple[Callable[[], float], ...]
+    assumptions: tuple[tuple[Callable[[], bool], bool], ...]
     result: Any
+
+    def holds(self) -> bool:
+        """Whether every decision that was made while tracing would be made again."""
+        return all(decide() == answer for decide, answer in self.assumptions)
 
     def __call__(self, *args: Any) -> Any:
         """Run the graph with the reference interpreter; what it writes is written."""
@@ -38,7 +46,13 @@ class Traced:
             raise TypeError(
                 f"{self.graph.name}: got {len(given)} tensors, was traced with {self.arguments}"
             )
-        outs = evaluate(self.graph, [*given, *self.captured])
+        if not self.holds():
+            raise TraceError(
+                f"{self.graph.name}: a number on which the trace decided has changed (an option of"
+                " an optimizer, a step count): trace again"
+            )
+        numbers = [np.array(number()) for number in self.numbers]
+        outs = evaluate(self.graph, [*given, *self.captured, *numbers])
         return map_tensors(lambda t: wrap(outs[int(t.value)], None), self.result)
 
     def __str__(self) -> str:
@@ -77,13 +91,16 @@ def trace(
         arguments = [stage.symbol(a).var for a in arrays]
         result = function(*args)
         outputs = [stage.read(stage.symbol(t.value)) for t in tensors_in(result)]
-    numbers = iter(range(len(outputs)))
-    result = map_tensors(lambda _: wrap(np.array(next(numbers)), None), result)
+    order = iter(range(len(outputs)))
+    result = map_tensors(lambda _: wrap(np.array(next(order)), None), result)
     _refuse_escapes(stage)
     graph = stage.graph
     graph.outputs = tuple(outputs)
     captured = _sort_memory(stage, arguments, names or {})
-    return Traced(verify(graph), len(tensors), captured, result)
+    graph.inputs += tuple(v for v, _ in stage.numbers)
+    numbers = tuple(again for _, again in stage.numbers)
+    assumptions = tuple(stage.assumptions)
+    return Traced(verify(graph), len(tensors), captured, numbers, assumptions, result)
 
 
 def _distinct(arrays: list[np.ndarray]) -> list[np.ndarray]:

@@ -34,6 +34,7 @@ from clearprop.core import (
     user_location,
     wrap,
 )
+from clearprop.core import Number as Traced
 from clearprop.core.apply import record2
 from clearprop.core.dtypes import BOOL, FLOAT, INTEGER
 from clearprop.core.state import local
@@ -42,7 +43,7 @@ from clearprop.errors import DtypeError, ShapeError
 from clearprop.flags import flags
 
 F = TypeVar("F", bound=Callable[..., Any])
-Number = int | float | bool
+Number = int | float | bool | Traced
 TensorLike = Any  # a Tensor, a Python number, or a NumPy array or scalar
 
 
@@ -68,7 +69,10 @@ _MOST_CONSTANTS = 4096
 def constant(number: Number, d: np.dtype, shape: tuple[int, ...]) -> Tensor:
     """A tensor of one repeated number: a read-only zero-stride view, kept for the next call."""
     key = (number, d.char, shape)
-    found = _CONSTANTS.get(key) if number else None  # 0.0 == -0.0, but they are not the same
+    try:
+        found = _CONSTANTS.get(key)
+    except TypeError:  # no number, but one that a trace must not freeze
+        return number.spread(d, shape)  # type: ignore[union-attr]
     if found is None:
         cell = np.empty((), d)
         try:
@@ -78,7 +82,7 @@ def constant(number: Number, d: np.dtype, shape: tuple[int, ...]) -> Tensor:
         value = cell if not shape else np.ndarray(shape, d, cell, 0, (0,) * len(shape))
         value.flags.writeable = False
         found = wrap(value, None)
-        if number:
+        if number:  # 0.0 == -0.0, but they are not the same
             if len(_CONSTANTS) >= _MOST_CONSTANTS:
                 _CONSTANTS.clear()
             _CONSTANTS[key] = found
@@ -97,6 +101,8 @@ def as_tensor_or_number(x: TensorLike, op: str) -> Tensor | Number:
         return x
     if isinstance(x, bool | np.bool_):
         return bool(x)
+    if isinstance(x, Traced):
+        return x
     if isinstance(x, int | np.integer):
         return int(x)
     if isinstance(x, float | np.floating):

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from clearprop.core import (
+    Number,
     Primitive,
     Tensor,
     apply1,
@@ -91,15 +92,16 @@ def _reflected(f: Any, prim: Primitive | None) -> Any:
     return operator
 
 
+_OPERANDS = (int, float, Tensor, np.ndarray, np.generic, Number)
+
+
 def _operator(f: Any) -> Any:
     """f as an operator: NotImplemented for what it cannot take, so that Python asks the other
     operand.
     """
 
     def operator(x: Tensor, other: Any) -> Any:
-        if other.__class__ in TENSORS or isinstance(
-            other, int | float | Tensor | np.ndarray | np.generic
-        ):
+        if other.__class__ in TENSORS or isinstance(other, _OPERANDS):
             return f(x, other)
         return NotImplemented
 

@@ -6,8 +6,8 @@ from collections.abc import Iterable
 from typing import Any
 
 from clearprop import ops
-from clearprop.core import Tensor
-from clearprop.optim.optimizer import Group, Optimizer, State, not_negative, zeros
+from clearprop.core import Tensor, count_up
+from clearprop.optim.optimizer import Group, Optimizer, State, counter, not_negative, zeros
 
 
 class Adam(Optimizer):
@@ -55,10 +55,10 @@ class Adam(Optimizer):
     def _update(self, p: Tensor, g: Tensor, state: State, group: Group) -> None:
         lr, (beta1, beta2), decay = group["lr"], group["betas"], group["weight_decay"]
         if not state:
-            state |= {"step": 0, "exp_avg": zeros(p), "exp_avg_sq": zeros(p)}
+            state |= {"step": counter(), "exp_avg": zeros(p), "exp_avg_sq": zeros(p)}
             if group["amsgrad"]:
                 state["max_exp_avg_sq"] = zeros(p)
-        state["step"] = t = state["step"] + 1
+        t = count_up(state["step"])
         if decay != 0 and group["decoupled_weight_decay"]:
             p.mul_(1 - lr * decay)
         elif decay != 0:

@@ -6,8 +6,8 @@ from collections.abc import Iterable
 from typing import Any
 
 from clearprop import ops
-from clearprop.core import Tensor
-from clearprop.optim.optimizer import Group, Optimizer, State, not_negative, zeros
+from clearprop.core import Tensor, count_up
+from clearprop.optim.optimizer import Group, Optimizer, State, counter, not_negative, zeros
 
 
 class RMSprop(Optimizer):
@@ -47,12 +47,12 @@ class RMSprop(Optimizer):
     def _update(self, p: Tensor, g: Tensor, state: State, group: Group) -> None:
         alpha = group["alpha"]
         if not state:
-            state |= {"step": 0, "square_avg": zeros(p)}
+            state |= {"step": counter(), "square_avg": zeros(p)}
             if group["momentum"] > 0:
                 state["momentum_buffer"] = zeros(p)
             if group["centered"]:
                 state["grad_avg"] = zeros(p)
-        state["step"] += 1
+        count_up(state["step"])
         if group["weight_decay"] != 0:
             g = g.add(p, alpha=group["weight_decay"])
         s = state["square_avg"].mul_(alpha).addcmul_(g, g, value=1 - alpha)
@@ -101,14 +101,14 @@ class Adagrad(Optimizer):
         group = self.param_groups[-1]
         for p in group["params"]:
             total = ops.full_like(p.detach(), group["initial_accumulator_value"])
-            self.state[p] = {"step": 0, "sum": total}
+            self.state[p] = {"step": counter(), "sum": total}
 
     def _check(self, group: Group) -> None:
         names = ("lr", "lr_decay", "weight_decay", "initial_accumulator_value", "eps")
         not_negative("Adagrad", **{k: group[k] for k in names})
 
     def _update(self, p: Tensor, g: Tensor, state: State, group: Group) -> None:
-        state["step"] = t = state["step"] + 1
+        t = count_up(state["step"])
         if group["weight_decay"] != 0:
             g = g.add(p, alpha=group["weight_decay"])
         root = state["sum"].addcmul_(g, g).sqrt().add_(group["eps"])

@@ -17,7 +17,7 @@ import numpy as np
 
 from clearprop import ops
 from clearprop.autograd import enable_grad, no_grad
-from clearprop.core import Tensor, wrap
+from clearprop.core import Tensor, local, wrap
 
 Group = dict[str, Any]
 State = dict[str, Any]
@@ -145,13 +145,15 @@ class Optimizer(ABC):
         if args and args[0] is not None:
             with enable_grad():
                 loss = args[0]()
+        interpreter = local.c.interpreter
         with no_grad():
             for group in self.param_groups:
+                options = group if interpreter is None else interpreter.options(group)
                 maximize = group["maximize"]
                 for p in group["params"]:
                     if p.grad is not None:
                         g = -p.grad if maximize else p.grad
-                        self._update(p, g, self.state[p], group)
+                        self._update(p, g, self.state[p], options)
         self._opt_called = True
         for hook in list(self._post_hooks.values()):
             hook(self, args, {})
@@ -223,7 +225,7 @@ class Optimizer(ABC):
 
     def _loaded(self, p: Tensor, key: str, value: Any) -> Any:
         if key == "step":
-            return int(value)
+            return counter(int(value))
         if not isinstance(value, Tensor | np.ndarray):
             return value
         array = value.detach().numpy() if isinstance(value, Tensor) else value
@@ -248,6 +250,11 @@ def not_negative(name: str, **options: float) -> None:
         if not value >= 0.0:
             what = {"lr": "learning rate", "eps": "epsilon value"}.get(option, f"{option} value")
             raise ValueError(f"{name}: Invalid {what}: {value}; it must be 0 or more")
+
+
+def counter(start: int = 0) -> Tensor:
+    """A count of steps, as a tensor, so that a traced step can go on counting."""
+    return wrap(np.array(start), None)
 
 
 def zeros(p: Tensor) -> Tensor:
