@@ -29,6 +29,10 @@ class DtypeError(ClearpropError, RuntimeError):
     """Element types that do not fit together."""
 
 
+class UnsupportedDtypeError(DtypeError, NotImplementedError):
+    """An element type that an op has no meaning for."""
+
+
 class AutogradError(ClearpropError, RuntimeError):
     """A backward pass that cannot be done."""
 

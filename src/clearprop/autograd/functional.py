@@ -8,7 +8,8 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from clearprop.autograd import engine
-from clearprop.core import Leaf, Tensor
+from clearprop.autograd.anomaly import Checked
+from clearprop.core import Leaf, Tensor, local
 from clearprop.errors import AutogradError
 from clearprop.ops import zeros_like
 from clearprop.ops.broadcasting import here
@@ -16,6 +17,21 @@ from clearprop.ops.broadcasting import here
 
 def _listed(x: Any) -> list[Any]:
     return [x] if isinstance(x, Tensor) else list(x)
+
+
+def _walk_back(*args: Any, **options: Any) -> dict[Any, Tensor]:
+    """`engine.run`. In anomaly mode the engine checks what a node's rule returns and names that
+    node; the ops that rules are made of are not checked one by one.
+    """
+    c = local.c
+    before = c.interpreter
+    if not (c.anomaly and isinstance(before, Checked)):
+        return engine.run(*args, **options)
+    c.interpreter = Checked(shapes=before.shapes, finite=False)
+    try:
+        return engine.run(*args, **options)
+    finally:
+        c.interpreter = before
 
 
 def backward(
@@ -35,12 +51,12 @@ def backward(
     grads = engine.seeds(outputs, given, "backward")
     retain = create_graph if retain_graph is None else retain_graph
     if inputs is None:
-        engine.run(outputs, grads, targets=None, retain=retain, create_graph=create_graph)
+        _walk_back(outputs, grads, targets=None, retain=retain, create_graph=create_graph)
         return
     wanted = _listed(inputs)
     if not wanted:
         raise AutogradError(f"backward: inputs argument to backward() cannot be empty{here()}")
-    found = engine.run(
+    found = _walk_back(
         outputs, grads, targets={_node(x) for x in wanted}, retain=retain, create_graph=create_graph
     )
     for x in wanted:
@@ -86,7 +102,7 @@ def grad(
     grads = engine.seeds(ys, given, "grad")
     nodes = [_node(x) for x in xs]
     retain = create_graph if retain_graph is None else retain_graph
-    found = engine.run(ys, grads, targets=set(nodes), retain=retain, create_graph=create_graph)
+    found = _walk_back(ys, grads, targets=set(nodes), retain=retain, create_graph=create_graph)
     out: list[Any] = []
     for x, node in zip(xs, nodes, strict=True):
         g = found.get(node)
@@ -139,7 +155,7 @@ def _tensor_backward(
     outputs = [self]
     grads = engine.seeds(outputs, None if gradient is None else [gradient], "backward")
     retain = create_graph if retain_graph is None else retain_graph
-    engine.run(outputs, grads, targets=None, retain=retain, create_graph=create_graph)
+    _walk_back(outputs, grads, targets=None, retain=retain, create_graph=create_graph)
 
 
 def register_hook(self: Tensor, hook: Callable[[Tensor], Tensor | None]) -> RemovableHandle:

@@ -164,7 +164,7 @@ def apply_view(prim: Primitive, x: Tensor, params: dict[str, Any]) -> Tensor:
     if c.interpreter is None:
         value = c.run(prim.eager, x.value, **params)
         shares = value.base is not None and (
-            prim.lower.shares or np.may_share_memory(value, x.value)  # type: ignore[union-attr]
+            prim.lower.shares or not value.size or np.may_share_memory(value, x.value)  # type: ignore[union-attr]
         )
     else:
         value = c.interpreter.run(prim, (x.value,), params)

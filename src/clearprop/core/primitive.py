@@ -170,9 +170,9 @@ def _plans(rules: Sequence[Any], keep: Sequence[tuple[int, ...]]) -> tuple[Plan 
 
 
 def variadic_plan(prim: Primitive, n: int) -> Plan:
-    """The plan of a variadic primitive called on n inputs."""
-    out, inputs = prim.keep[0]
-    return out == VALUE, (inputs,) * n
+    """The plan of a variadic primitive called on n inputs: the last need is that of all the rest."""
+    out, *first, rest = prim.keep[0]
+    return out == VALUE, (*first, *(rest,) * (n - len(first)))[:n]
 
 
 def primitive(
@@ -203,8 +203,8 @@ def primitive(
     assert not variadic or len(vjp) == 1, f"primitive {name!r}: a variadic entry has one rule"
     keep = tuple(_kept(rule, len(vjp), variadic) for rule in vjp)
     for rule, kept in zip(vjp, keep, strict=True):
-        wanted = 2 if variadic else 1 + len(vjp)
-        assert rule is None or len(kept) == wanted, (
+        enough = len(kept) >= 2 if variadic else len(kept) == 1 + len(vjp)
+        assert rule is None or enough, (
             f"primitive {name!r}: a rule takes (g, out, {len(vjp)} inputs), this one has"
             f" {1 + len(kept)} arguments"
         )

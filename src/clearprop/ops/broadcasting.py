@@ -25,6 +25,7 @@ from clearprop.core import (
     apply1,
     apply2,
     as_dtype,
+    bool_,
     dtype,
     from_numpy_dtype,
     get_default_dtype,
@@ -39,7 +40,7 @@ from clearprop.core.apply import record2
 from clearprop.core.dtypes import BOOL, FLOAT, INTEGER
 from clearprop.core.state import local
 from clearprop.core.tensor import TENSORS
-from clearprop.errors import DtypeError, ShapeError
+from clearprop.errors import DtypeError, ShapeError, UnsupportedDtypeError
 from clearprop.flags import flags
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -235,9 +236,11 @@ def match(op: str, x: TensorLike, y: TensorLike, floating: bool = False) -> tupl
 
 # ---------------------------------------------------------------------- functions from entries
 FLOATS, NUMBERS, ANY, BITS = "floats", "numbers", "any", "bits"
+EACH_NUMBERS = "each numbers"  # no operand may be bool, whatever the result is
 _REFUSED = {
     FLOATS: (),
     NUMBERS: (BOOL,),
+    EACH_NUMBERS: (BOOL,),
     ANY: (),
     BITS: (FLOAT,),
 }
@@ -276,6 +279,8 @@ def binary(prim: Primitive, kind: str = ANY) -> Callable[[TensorLike, TensorLike
         a, b = match(prim.name, x, y, kind is FLOATS)
         if a.dtype.category in _REFUSED[kind]:
             raise _refusal(prim.name, a.dtype)
+        if kind is EACH_NUMBERS and any(_is_bool(operand) for operand in (x, y)):
+            raise _refusal(prim.name, bool_)
         return apply2(prim, a, b)
 
     return _named(general if kind is BITS else direct(prim, general), prim)
@@ -354,6 +359,10 @@ def direct(
     return op
 
 
+def _is_bool(x: TensorLike) -> bool:
+    return isinstance(x, bool | np.bool_) or getattr(x, "dtype", None) in (bool_, np.bool_)
+
+
 def _refusal(name: str, d: dtype) -> Exception:
     if d.category == BOOL:
         return DtypeError(
@@ -362,7 +371,9 @@ def _refusal(name: str, d: dtype) -> Exception:
             f" mask, x ^ y for the difference of two{here()}"
         )
     wanted = "integer or bool tensors" if d.category == FLOAT else "floating-point tensors"
-    return DtypeError(f'{name}: "{name}_cpu" not implemented for {d!r}; it wants {wanted}{here()}')
+    return UnsupportedDtypeError(
+        f'{name}: "{name}_cpu" not implemented for {d!r}; it wants {wanted}{here()}'
+    )
 
 
 def _named(op: Callable[..., Tensor], prim: Primitive) -> Callable[..., Tensor]:
@@ -437,7 +448,7 @@ def finite_scalar(op: str, name: str, value: Any) -> float:
 
 
 __all__ = [
-    "ANY", "BITS", "DTYPES", "FLOATS", "INTEGER", "NUMBERS", "Number", "TensorLike",
+    "ANY", "BITS", "DTYPES", "EACH_NUMBERS", "FLOATS", "INTEGER", "NUMBERS", "Number", "TensorLike",
     "as_tensor_or_number", "binary", "broadcast", "broadcast_shapes", "cast", "constant",
     "dims_by_any_name", "expand_to", "finite_scalar", "here", "match", "need_tensors", "normal_dim",
     "normal_dims", "promote_types_of", "result_type", "tensor_as", "tensor_of", "unary",

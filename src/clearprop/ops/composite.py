@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import builtins
+import math
 from typing import Any
 
 import numpy as np
 
 from clearprop.core import Tensor, apply, int64, wrap
+from clearprop.core.tensor import known
 from clearprop.errors import DtypeError, ShapeError
 from clearprop.ops import elementwise as ew
 from clearprop.ops import movement, reductions
@@ -68,9 +70,13 @@ def median(x: Tensor, dim: int | None = None, keepdim: bool = False) -> Any:
     along dim.
     """
     if dim is None:
+        if not x.numel() and x.is_floating_point():
+            return reductions.sum(x) + math.nan
         flat = movement.reshape_to(x, (x.numel(),))
         return median(flat, 0).values
     d = normal_dim("median", dim, x.ndim)
+    if x.ndim and not x.shape[d]:
+        raise IndexError(f"median: Expected reduction dim {d} to have non-zero size.{here()}")
     index = narrow(argsort(x, d), d, (x.shape[d] - 1) // 2, 1)
     values = gather(x, d, index)
     return Extreme(values, index) if keepdim else Extreme(squeeze(values, d), squeeze(index, d))
@@ -85,6 +91,10 @@ def one_hot(x: Tensor, num_classes: int = -1) -> Tensor:
         )
     if num_classes == -1:
         num_classes = int(x.array("one_hot() without num_classes").max()) + 1
+    value = known(x)
+    if value is not None and value.size and not 0 <= value.min() <= value.max() < num_classes:
+        wrong = "non-negative" if value.min() < 0 else f"smaller than num_classes ({num_classes})"
+        raise ShapeError(f"one_hot: Class values must be {wrong}.{here()}")
     return cast(
         ew.eq(
             expand_to(unsqueeze(x, -1), (*x.shape, num_classes)),
@@ -108,6 +118,8 @@ def contiguous(x: Tensor) -> Tensor:
 
 def diag(x: Tensor, diagonal: int = 0) -> Tensor:
     """The diagonal of a matrix, or the matrix with a vector as its diagonal."""
+    if x.ndim not in (1, 2):
+        raise ShapeError(f"diag: Supports 1D or 2D tensors. Got {x.aval}{here()}")
     k = diagonal
     if x.ndim == 1:
         n = x.shape[0] + builtins.abs(k)

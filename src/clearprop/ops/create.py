@@ -238,6 +238,8 @@ def linspace(
     device: Any = None,
 ) -> Tensor:
     """`steps` numbers from start to end, both included, evenly spaced."""
+    if steps < 0:
+        raise ShapeError(f"linspace: number of steps must be non-negative, got {steps}{here()}")
     _cpu(device)
     d = get_default_dtype() if dtype is None else as_dtype(dtype)
     return _finish(np.linspace(start, end, steps).astype(d.np), requires_grad)

@@ -33,6 +33,7 @@ from clearprop.errors import DtypeError
 from clearprop.ops.broadcasting import (
     ANY,
     BITS,
+    EACH_NUMBERS,
     FLOATS,
     NUMBERS,
     TensorLike,
@@ -90,7 +91,7 @@ def _round(x: np.ndarray) -> np.ndarray:
 # fmt: off
 NEG = _u("neg", "-x, elementwise.", np.negative, lambda g, _out, _x: -g, "-x")
 ABS = _u("abs", "|x|, elementwise; the derivative at 0 is 0.", np.abs, lambda g, _out, x: g * sign(x), "abs(x)", kinks=(0.0,))
-SIGN = _u("sign", "-1, 0 or 1, elementwise; derivative 0.", np.sign, _zero, "sign(x)", kinks=(0.0,))
+SIGN = _u("sign", "-1, 0 or 1, elementwise (0 for nan); derivative 0.", lambda x: (x > 0).astype(x.dtype) - (x < 0).astype(x.dtype), _zero, "(x > 0) - (x < 0)", kinks=(0.0,))
 EXP = _u("exp", "e^x, elementwise.", np.exp, lambda g, out, _x: g * out, "exp(x)")
 EXPM1 = _u("expm1", "e^x - 1 without cancellation near 0.", np.expm1, lambda g, out, _x: g * (out + 1), "expm1(x)")
 LOG = _u("log", "Natural logarithm; -inf at 0, nan below.", np.log, lambda g, _out, x: g / x, "log(x)", (0.2, 3.0))
@@ -159,6 +160,12 @@ def _pow_exponent(g: Tensor, out: Tensor, x: Tensor, y: Tensor) -> Tensor:
     return where(still, zeros_for(g), g * out * log(where(still, zeros_for(x) + 1, x)))
 
 
+def _inverse_square(y: Tensor, x: Tensor) -> Tensor:
+    """1 / (x^2 + y^2), and 0 at the origin, where an angle has no derivative."""
+    square = x * x + y * y
+    return where(square == 0, zeros_for(square), reciprocal(square))
+
+
 # fmt: off
 ADD = _b("add", "x + y, elementwise.", np.add, (lambda g, _out, _x, _y: g, lambda g, _out, _x, _y: g), "x + y")
 SUB = _b("sub", "x - y, elementwise.", np.subtract, (lambda g, _out, _x, _y: g, lambda g, _out, _x, _y: -g), "x - y")
@@ -171,7 +178,7 @@ MAXIMUM = _b("maximum", "The larger of x and y; nan where either is; a tie share
 MINIMUM = _b("minimum", "The smaller of x and y; nan where either is; a tie shares the gradient half and half.", np.minimum,
              (lambda g, _out, x, y: _tie(g, x > y, x == y), lambda g, _out, x, y: _tie(g, x < y, x == y)), "min(x, y)")
 ATAN2 = _b("atan2", "Angle of the point (y, x): atan2(y, x), in radians.", np.arctan2,
-           (lambda g, _out, y, x: g * x / (x * x + y * y), lambda g, _out, y, x: -g * y / (x * x + y * y)), "atan2(x, y)", (0.3, 2.0))
+           (lambda g, _out, y, x: g * x * _inverse_square(y, x), lambda g, _out, y, x: -g * y * _inverse_square(y, x)), "atan2(x, y)", (0.3, 2.0))
 FMOD = _b("fmod", "Remainder of x / y with the sign of x.", np.fmod, (lambda g, _out, _x, _y: g, lambda g, _out, x, y: -g * trunc(x / y)), "fmod(x, y)", (0.3, 2.0))
 REMAINDER = _b("remainder", "x - y * floor(x / y): remainder with the sign of y.", np.remainder, (lambda g, _out, _x, _y: g, lambda g, _out, x, y: -g * floor(x / y)), "remainder(x, y)", (0.3, 2.0))
 FLOOR_DIVIDE = _b("floor_divide", "floor(x / y).", np.floor_divide, (lambda g, _out, _x, _y: zeros_for(g), lambda g, _out, _x, _y: zeros_for(g)), "floor(x / y)", (0.3, 2.0))
@@ -189,7 +196,7 @@ OR = primitive("bitwise_or", doc="x | y of integers or bools.", eager=np.bitwise
 XOR = primitive("bitwise_xor", doc="x ^ y of integers or bools.", eager=np.bitwise_xor, shape=same, vjp=(None, None), lower=Map("x ^ y"), examples=_BITS)
 NOT = primitive("bitwise_not", doc="~x of an integer or bool tensor.", eager=np.invert, shape=same, vjp=(None,), lower=Map("~x"), examples=(Example((Aval((3,), bool_),)), Example((Aval((3,), int64),))))
 
-sub, mul = binary(SUB, NUMBERS), binary(MUL)
+sub, mul = binary(SUB, EACH_NUMBERS), binary(MUL)
 _add, _div = binary(ADD), binary(DIV, FLOATS)
 maximum, minimum = binary(MAXIMUM), binary(MINIMUM)
 atan2, _fmod = binary(ATAN2, FLOATS), binary(FMOD, NUMBERS)

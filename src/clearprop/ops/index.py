@@ -33,12 +33,12 @@ _TAKE = (
 )
 
 
-def _take_rule(i: int, g: Tensor, _out: Any, *xs: Any) -> Tensor:
-    return put_add(zeros_of(xs[0], g), xs[1:], g)
+def _take_rule(i: int, g: Tensor, _out: Any, x_aval: Any, *idx: Any) -> Tensor:
+    return put_add(zeros_of(x_aval, g), idx, g)
 
 
-def zeros_of(x: Any, g: Tensor) -> Tensor:
-    return zeros_for(Aval(x.shape, g.dtype))
+def zeros_of(x_aval: Any, g: Tensor) -> Tensor:
+    return zeros_for(Aval(x_aval.shape, g.dtype))
 
 
 TAKE = primitive(
@@ -68,14 +68,14 @@ def _put(base: np.ndarray, values: np.ndarray, *idx: np.ndarray) -> np.ndarray:
     return out
 
 
-def _put_add_rule(i: int, g: Tensor, _out: Any, *xs: Any) -> Tensor:
-    return g if i == 0 else apply(TAKE, g, *xs[2:])
+def _put_add_rule(i: int, g: Tensor, _out: Any, _base: Any, _values: Any, *idx: Any) -> Tensor:
+    return g if i == 0 else apply(TAKE, g, *idx)
 
 
-def _put_rule(i: int, g: Tensor, _out: Any, *xs: Any) -> Tensor:
+def _put_rule(i: int, g: Tensor, _out: Any, _base: Any, values_aval: Any, *idx: Any) -> Tensor:
     if i == 0:
-        return apply(PUT, g, zeros_for(Aval(xs[1].shape, g.dtype)), *xs[2:])
-    return apply(TAKE, g, *xs[2:])
+        return apply(PUT, g, zeros_of(values_aval, g), *idx)
+    return apply(TAKE, g, *idx)
 
 
 _PUT = (
@@ -356,7 +356,18 @@ def gather(x: Tensor, dim: int, index: Tensor) -> Tensor:
             "gather: Index tensor must have the same number of dimensions as input tensor, got"
             f" {index.aval} and {x.aval}{here()}"
         )
-    return apply(GATHER, x, checked_index("gather", index, x.shape[dim]), dim=dim)
+    _within("gather", index, dim, x.shape[dim])
+    return apply(GATHER, x, index, dim=dim)
+
+
+def _within(op: str, index: Tensor, dim: int, size: int) -> None:
+    """A RuntimeError for an index out of range; negative ones are, too."""
+    value = known(index)
+    if value is not None and value.size and not 0 <= value.min() <= value.max() < size:
+        bad = int(value.min() if value.min() < 0 else value.max())
+        raise ShapeError(
+            f"{op}: index {bad} is out of bounds for dimension {dim} with size {size}{here()}"
+        )
 
 
 def take_along_dim(x: Tensor, index: Tensor, dim: int | None = None) -> Tensor:
@@ -371,13 +382,25 @@ def take_along_dim(x: Tensor, index: Tensor, dim: int | None = None) -> Tensor:
         for d, (a, b) in enumerate(zip(x.shape, index.shape, strict=True))
     )
     full = tuple(a if d == dim else n for d, (a, n) in enumerate(zip(x.shape, shape, strict=True)))
+    index = checked_index("take_along_dim", index, x.shape[dim])
     return gather(expand_to(x, full), dim, expand_to(index, shape))
 
 
 def scatter_add(x: Tensor, dim: int, index: Tensor, src: Tensor) -> Tensor:
     """x with src[i][j] added at x[index[i][j]][j] along dim (out of place)."""
     dim = normal_dim("scatter_add", dim, x.ndim)
-    return apply(SCATTER_ADD, x, checked_index("scatter_add", index, x.shape[dim]), src, dim=dim)
+    if not index.ndim == src.ndim == x.ndim or any(
+        n > s or (d != dim and n > m)
+        for d, (n, s, m) in enumerate(zip(index.shape, src.shape, x.shape, strict=True))
+    ):
+        raise ShapeError(
+            f"scatter_add: Expected index {index.aval} to be no larger than src {src.aval}, and no"
+            f" larger than self {x.aval} apart from dimension {dim}{here()}"
+        )
+    _within("scatter_add", index, dim, x.shape[dim])
+    if src.shape != index.shape:
+        src = getitem(src, tuple(slice(n) for n in index.shape))
+    return apply(SCATTER_ADD, x, index, src, dim=dim)
 
 
 def index_select(x: Tensor, dim: int, index: Tensor) -> Tensor:

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from clearprop.core import Tensor, apply, apply1, as_dtype, bool_, dtype, int64, wrap
+from clearprop.core import Tensor, apply, apply1, as_dtype, bool_, dtype, int64, uint8, wrap
 from clearprop.core.dtypes import FLOAT
 from clearprop.core.tensor import TENSORS
 from clearprop.errors import DtypeError, ShapeError
@@ -212,13 +212,15 @@ argmax, argmin = _argument("argmax", reduce.argmax_p), _argument("argmin", reduc
 @dims_by_any_name
 def any(x: Tensor, dim: Any = None, keepdim: bool = False) -> Tensor:
     """Whether any element over dim is non-zero."""
-    return apply(reduce.any_p, cast_bool(x), dim=normal_dims("any", dim, x.ndim), keepdim=keepdim)
+    found = apply(reduce.any_p, cast_bool(x), dim=normal_dims("any", dim, x.ndim), keepdim=keepdim)
+    return cast(found, x.dtype) if x.dtype is uint8 else found  # as in PyTorch
 
 
 @dims_by_any_name
 def all(x: Tensor, dim: Any = None, keepdim: bool = False) -> Tensor:
     """Whether all elements over dim are non-zero."""
-    return apply(reduce.all_p, cast_bool(x), dim=normal_dims("all", dim, x.ndim), keepdim=keepdim)
+    found = apply(reduce.all_p, cast_bool(x), dim=normal_dims("all", dim, x.ndim), keepdim=keepdim)
+    return cast(found, x.dtype) if x.dtype is uint8 else found
 
 
 def cast_bool(x: Tensor) -> Tensor:
@@ -266,8 +268,15 @@ def finite_max(x: Tensor, dims: tuple[int, ...]) -> Tensor:
     """The largest element over dims as a constant shift (0 where it is infinite, so that inf - inf
     does not arise).
     """
-    top = apply(reduce.amax_p, x.detach(), dim=dims, keepdim=True)
+    top = _largest(x, dims)
     return ew.where(ew.isfinite(top), top, constant(0, top.value.dtype, top.shape))
+
+
+def _largest(x: Tensor, dims: tuple[int, ...]) -> Tensor:
+    """The largest element over dims, which stay with size 1; 0 over an empty axis."""
+    if x.numel():
+        return apply(reduce.amax_p, x.detach(), dim=dims, keepdim=True)
+    return constant(0, x.value.dtype, reduce.reduced(x.shape, dims, True))
 
 
 def _softmax_input(op: str, x: Tensor, dim: Any, d: dtype | None) -> tuple[Tensor, tuple[int, ...]]:
@@ -285,7 +294,7 @@ def _softmax_input(op: str, x: Tensor, dim: Any, d: dtype | None) -> tuple[Tenso
 def softmax(x: Tensor, dim: int | None = None, *, dtype: dtype | None = None) -> Tensor:
     """e^x / sum(e^x) along dim, shifted by the maximum."""
     x, dims = _softmax_input("softmax", x, dim, dtype)
-    top = apply(reduce.amax_p, x.detach(), dim=dims, keepdim=True)
+    top = _largest(x, dims)
     e = ew.exp(x - expand_to(top, x.shape))
     return e / expand_to(apply(reduce.sum_p, e, dim=dims, keepdim=True), x.shape)
 
@@ -296,7 +305,7 @@ def log_softmax(x: Tensor, dim: int | None = None, *, dtype: dtype | None = None
     loses.
     """
     x, dims = _softmax_input("log_softmax", x, dim, dtype)
-    shifted = x - expand_to(apply(reduce.amax_p, x.detach(), dim=dims, keepdim=True), x.shape)
+    shifted = x - expand_to(_largest(x, dims), x.shape)
     total = ew.log(apply(reduce.sum_p, ew.exp(shifted), dim=dims, keepdim=True))
     return shifted - expand_to(total, x.shape)
 
@@ -306,6 +315,11 @@ def norm(x: Tensor, p: Any = 2, dim: Any = None, keepdim: bool = False) -> Tenso
     """(sum |x|^p)^(1/p) over dim; p = inf the largest |x|, p = 0 the count. The gradient at the
     zero vector is 0.
     """
+    if x.dtype.category != FLOAT:
+        raise DtypeError(
+            "norm: linalg.vector_norm: Expected a floating point or complex tensor as input. Got"
+            f" {x.aval}; use x.float(){here()}"
+        )
     if p == "fro":
         p = 2
     if p == math.inf:
