@@ -190,3 +190,27 @@ def test_a_parameter_may_be_overwritten_in_no_grad_only():
     assert x.requires_grad
     assert x.is_leaf
     assert x.tolist() == [2.0, 2.0]
+
+
+def test_a_decorated_generator_records_nothing_and_its_caller_does():
+    @cp.no_grad()
+    def count():
+        try:
+            sent = yield records()
+        except KeyError:
+            sent = "caught"
+        yield sent, records()
+        return "end"
+
+    g = count()
+    assert next(g) is False
+    assert records()
+    assert g.send(7) == (7, False)
+    assert records()
+    with pytest.raises(StopIteration, match="end"):
+        next(g)
+    g = count()
+    next(g)
+    assert g.throw(KeyError()) == ("caught", False)
+    g.close()
+    assert records()

@@ -5,7 +5,8 @@ context manager and a decorator.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+import inspect
+from collections.abc import Callable, Generator
 from types import TracebackType
 from typing import Any, TypeVar
 
@@ -35,12 +36,40 @@ class _Mode:
         local.c.grad = self._before.pop()
 
     def __call__(self, f: F) -> F:
+        if inspect.isgeneratorfunction(f):
+
+            @functools.wraps(f)
+            def resumed(*args: Any, **kwargs: Any) -> Any:
+                return (yield from self._steps(f(*args, **kwargs)))
+
+            return resumed  # type: ignore[return-value]
+
         @functools.wraps(f)
         def wrapped(*args: Any, **kwargs: Any) -> Any:
             with type(self)._again(self):
                 return f(*args, **kwargs)
 
         return wrapped  # type: ignore[return-value]
+
+    def _steps(self, generator: Generator[Any, Any, Any]) -> Generator[Any, Any, Any]:
+        """The generator, with the mode on while it runs and off while its caller does."""
+        resume: Callable[[], Any] = functools.partial(next, generator)
+        while True:
+            try:
+                with type(self)._again(self):
+                    item = resume()
+            except StopIteration as stop:
+                return stop.value
+            try:
+                sent = yield item
+            except GeneratorExit:
+                with type(self)._again(self):
+                    generator.close()
+                raise
+            except BaseException as error:
+                resume = functools.partial(generator.throw, error)
+            else:
+                resume = functools.partial(generator.send, sent)
 
     def _again(self) -> _Mode:
         return type(self)()
