@@ -236,3 +236,11 @@ def test_a_leaf_that_is_the_output_gets_its_seed():
     x.backward()
     x.backward()
     assert x.grad.tolist() == [2.0]
+
+
+@pytest.mark.parametrize("f", [lambda x: x.sum(), lambda x: x.reshape(2, 1).sum(0).sum()])
+def test_grad_can_be_written_to(f):
+    x = leaf(1.0, 2.0)
+    f(x).backward()
+    x.grad[0] = 5.0
+    assert x.grad.tolist() == [5.0, 1.0]
