@@ -17,7 +17,7 @@ from clearprop.core import Leaf, Node, Pick, Tensor, apply1, local, wrap
 from clearprop.core.tensor import TENSORS, refresh, writes
 from clearprop.errors import AutogradError, ShapeError
 from clearprop.ops import movement
-from clearprop.ops.broadcasting import constant, here, zeros_for
+from clearprop.ops.broadcasting import cast, constant, here, zeros_for
 
 _creation = operator.attrgetter("seq")
 
@@ -55,6 +55,8 @@ def seeds(outputs: Sequence[Tensor], grads: Any, what: str) -> list[Tensor]:
                 f"{what}: Mismatch in shape: grad_output[{i}] has a shape of {list(g.shape)} and"
                 f" output[{i}] has a shape of {list(y.shape)}.{here()}"
             )
+        if g.value.dtype != y.value.dtype:
+            g = cast(g, y.dtype)
         out.append(g)
     return out
 

@@ -177,8 +177,9 @@ def apply_view(prim: Primitive, x: Tensor, params: dict[str, Any]) -> Tensor:
     if c.grad:
         out.node = _record(c, prim, (x,), params, value)
         if shares:
-            base, steps = (x, ()) if x.view_of is None else (x.view_of.base, x.view_of.steps)
-            out.view_of = ViewOf(base, (*steps, (prim, params, x.aval)), version_cell(x)[0])
+            parent = x.view_of
+            base = x if parent is None else parent.base
+            out.view_of = ViewOf(base, parent, (prim, params, x.aval), version_cell(x)[0])
     return out
 
 

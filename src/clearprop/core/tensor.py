@@ -33,20 +33,32 @@ LOST = "return it from the traced function instead of storing it"
 
 
 class ViewOf:
-    """How a view came from its base: the view ops in order, and the version at which the view's
-    node was right.
+    """How a view came from its base: by `step` from the view `parent` (None: from the base itself);
+    and the version at which the view's node was right.
     """
 
-    __slots__ = ("base", "seen", "steps")
+    __slots__ = ("base", "parent", "seen", "step")
 
     base: Tensor
-    steps: tuple[ViewStep, ...]
+    parent: ViewOf | None
+    step: ViewStep
     seen: int
 
-    def __init__(self, base: Tensor, steps: tuple[ViewStep, ...], seen: int) -> None:
+    def __init__(self, base: Tensor, parent: ViewOf | None, step: ViewStep, seen: int) -> None:
         self.base = base
-        self.steps = steps
+        self.parent = parent
+        self.step = step
         self.seen = seen
+
+    @property
+    def steps(self) -> list[ViewStep]:
+        """The view ops from the base on."""
+        out = []
+        view: ViewOf | None = self
+        while view is not None:
+            out.append(view.step)
+            view = view.parent
+        return out[::-1]
 
 
 ViewStep = tuple["Primitive", dict[str, Any], Aval]  # the op, its params, what it was applied to

@@ -30,9 +30,12 @@ LOST: str
 
 class ViewOf:
     base: Tensor
-    steps: tuple[ViewStep, ...]
+    parent: ViewOf | None
+    step: ViewStep
     seen: int
-    def __init__(self, base: Tensor, steps: tuple[ViewStep, ...], seen: int) -> None: ...
+    def __init__(self, base: Tensor, parent: ViewOf | None, step: ViewStep, seen: int) -> None: ...
+    @property
+    def steps(self) -> list[ViewStep]: ...
 
 ViewStep = tuple[Primitive, dict[str, Any], Aval]
 

@@ -257,7 +257,7 @@ def unary(prim: Primitive, kind: str = FLOATS) -> Callable[[TensorLike], Tensor]
     def op(x: TensorLike) -> Tensor:
         if x.__class__ in TENSORS:
             d = x.value.dtype
-            if d is _F32 or d is _F64:
+            if (d is _F32 or d is _F64) and kind is not BITS:
                 return apply1(prim, x)
         t = tensor_of(x, prim.name)
         category = t.dtype.category
