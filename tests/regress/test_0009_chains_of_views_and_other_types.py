@@ -1,4 +1,8 @@
-"""A chain of views took time that grew with its square (every view copied its parent's steps); a `gradient=` of another type gave leaves a gradient of that type; `~` of floats showed NumPy's words."""
+"""A chain of views took time that grew with its square: every view copied its parent's steps.
+
+And a `gradient=` of another type gave leaves a gradient of that type; `~` of floats showed NumPy's
+words.
+"""
 
 import pytest
 

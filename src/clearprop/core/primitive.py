@@ -170,7 +170,7 @@ def _plans(rules: Sequence[Any], keep: Sequence[tuple[int, ...]]) -> tuple[Plan 
 
 
 def variadic_plan(prim: Primitive, n: int) -> Plan:
-    """The plan of a variadic primitive called on n inputs: the last need is that of all the rest."""
+    """The plan of a variadic primitive called on n inputs; the last need is that of the rest."""
     out, *first, rest = prim.keep[0]
     return out == VALUE, (*first, *(rest,) * (n - len(first)))[:n]
 
