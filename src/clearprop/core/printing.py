@@ -35,9 +35,14 @@ def _corners(a: np.ndarray) -> np.ndarray:
 
 
 def _writer(a: np.ndarray) -> Callable[[np.generic], str]:
-    """A function that writes one element, all to the same width."""
-    write = _float_writer(a) if a.dtype.kind == "f" else str
-    width = max(len(write(v)) for v in a.ravel()) if a.ndim else 0
+    """A function that writes one element; all to one width, which zeros, inf and nan have no say
+    in.
+    """
+    write: Callable[[np.generic], str] = str
+    counted = a
+    if a.dtype.kind == "f":
+        write, counted = _float_writer(a), a[np.isfinite(a) & (a != 0)]
+    width = max((len(write(v)) for v in counted.ravel()), default=0) if a.ndim else 0
     return lambda v: write(v).rjust(width)
 
 

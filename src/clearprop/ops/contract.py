@@ -144,6 +144,12 @@ def dot(x: Tensor, y: Tensor) -> Tensor:
 
 def outer(x: Tensor, y: Tensor) -> Tensor:
     """x_i * y_j of two vectors: (n), (m) -> (n, m)."""
+    need_tensors("outer", x, y)
+    for name, v in (("self", x), ("vec2", y)):
+        if v.ndim != 1:
+            raise ShapeError(
+                f"outer: Expected 1-D argument {name}, but got {v.ndim}-D: {v.aval}{here()}"
+            )
     return reshape_to(x, (*x.shape, 1)) * reshape_to(y, (1, *y.shape))
 
 

@@ -289,6 +289,10 @@ def split(x: Tensor, split_size: Any, dim: int = 0) -> tuple[Tensor, ...]:
 def chunk(x: Tensor, chunks: int, dim: int = 0) -> tuple[Tensor, ...]:
     """At most `chunks` pieces of equal size along dim."""
     d = normal_dim("chunk", dim, x.ndim)
+    if chunks < 1:
+        raise ShapeError(
+            f"chunk: chunk expects `chunks` to be greater than 0, got: {chunks}{here()}"
+        )
     return split(x, max(1, -(-x.shape[d] // chunks)), d)
 
 
@@ -377,7 +381,6 @@ def meshgrid(*tensors: Tensor, indexing: str = "ij") -> tuple[Tensor, ...]:
     ]
     if swap:
         out[0], out[1] = out[1], out[0]
-        out = [transpose(x, 0, 1) for x in out]
     return tuple(out)
 
 
