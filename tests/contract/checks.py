@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from scipy import special
 
 from clearprop.autograd import grad
 from clearprop.core import (
@@ -23,6 +24,7 @@ from clearprop.core import (
     wrap,
 )
 from clearprop.graph import evaluate, optimize, parse, text, trace, verify
+from clearprop.graph.formula import fold, formula_of
 from clearprop.ops import ones_like
 
 
@@ -233,3 +235,25 @@ def check_trace(case: Case) -> None:
             assert a.dtype == b.dtype and a.shape == b.shape, f"{case}: {b.dtype}{b.shape}"
             assert np.array_equal(a, b, equal_nan=a.dtype.kind == "f"), f"{case}: {a} {b}"
             assert np.array_equal(np.signbit(a), np.signbit(b)) if a.dtype.kind == "f" else True
+
+
+NUMPY = {
+    "neg": np.negative, "not": np.invert, "add": np.add, "sub": np.subtract, "mul": np.multiply,
+    "div": np.true_divide, "and": np.bitwise_and, "or": np.bitwise_or, "xor": np.bitwise_xor,
+    "eq": np.equal, "ne": np.not_equal, "lt": np.less, "le": np.less_equal, "gt": np.greater,
+    "ge": np.greater_equal, "select": np.where, "asin": np.arcsin, "acos": np.arccos,
+    "atan": np.arctan, "asinh": np.arcsinh, "acosh": np.arccosh, "atanh": np.arctanh,
+    "max": np.maximum, "min": np.minimum, "pow": np.power, "atan2": np.arctan2,
+    "erf": special.erf, "sigmoid": special.expit, "cast": lambda x, to: x.astype(to.np),
+}  # fmt: skip
+
+
+def check_formula(case: Case) -> None:
+    """The formula of an elementwise entry, worked out with NumPy, is what its kernel computes."""
+    arrays = case.arrays()
+    tree = formula_of(case.prim, case.params)
+    got = fold(
+        tree, arrays, lambda value: value, lambda f, xs: NUMPY.get(f, getattr(np, f, None))(*xs)
+    )
+    wanted = case.prim.eager(*arrays, **case.params)
+    np.testing.assert_allclose(np.asarray(got, float), np.asarray(wanted, float), rtol=1e-14)

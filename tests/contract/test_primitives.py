@@ -6,9 +6,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from checks import cases, check_second_vjp, check_shape, check_trace, check_vjp
+from checks import cases, check_formula, check_second_vjp, check_shape, check_trace, check_vjp
 
-from clearprop.core import TABLE
+from clearprop.core import TABLE, Map
 
 CASES = [case for prim in TABLE.values() for case in cases(prim)]
 DIFFERENTIABLE = [case for case in CASES if case.prim.differentiable]
@@ -32,6 +32,11 @@ def test_vjp_of_vjp_agrees_with_finite_differences(case):
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_traced_and_simplified_it_is_the_same_to_the_bit(case):
     check_trace(case)
+
+
+@pytest.mark.parametrize("case", [c for c in CASES if isinstance(c.prim.lower, Map)], ids=str)
+def test_the_formula_is_what_the_kernel_computes(case):
+    check_formula(case)
 
 
 @pytest.mark.parametrize("prim", TABLE.values(), ids=str)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from checks import Case, check_second_vjp, check_shape, check_trace, check_vjp
+from checks import Case, check_formula, check_second_vjp, check_shape, check_trace, check_vjp
 
 from clearprop.core import TABLE, Aval, Map, apply, float64, primitive, wrap
 from clearprop.errors import TraceError
@@ -44,6 +44,16 @@ def test_wrong_factor_is_caught(plant):
 def test_wrong_sign_is_caught(plant):
     with pytest.raises(AssertionError):
         check_vjp(plant(vjp=(lambda g, _out, x: -g * 2 * x,)))
+
+
+def test_wrong_formula_is_caught(plant):
+    check_formula(plant(lower=Map("x * x")))
+    with pytest.raises(AssertionError):
+        check_formula(plant(lower=Map("x * x + 1")))
+    with pytest.raises(ValueError, match="no meaning"):
+        check_formula(plant(lower=Map("square(x)")))
+    with pytest.raises(ValueError, match="no expression"):
+        check_formula(plant(lower=Map("x ? 1 : 0")))
 
 
 def test_wrong_shape_rule_is_caught(plant):

@@ -31,7 +31,7 @@ NOTHING, VALUE, AVAL = 0, 1, 2
 @dataclass(frozen=True)
 class Map:
     """Elementwise: one output element from the same element of every input. `formula` is for people
-    and compilers.
+    and compilers: a Python expression (see graph.formula).
     """
 
     formula: str

@@ -91,7 +91,7 @@ def _round(x: np.ndarray) -> np.ndarray:
 # fmt: off
 NEG = _u("neg", "-x, elementwise.", np.negative, lambda g, _out, _x: -g, "-x")
 ABS = _u("abs", "|x|, elementwise; the derivative at 0 is 0.", np.abs, lambda g, _out, x: g * sign(x), "abs(x)", kinks=(0.0,))
-SIGN = _u("sign", "-1, 0 or 1, elementwise (0 for nan); derivative 0.", lambda x: (x > 0).astype(x.dtype) - (x < 0).astype(x.dtype), _zero, "(x > 0) - (x < 0)", kinks=(0.0,))
+SIGN = _u("sign", "-1, 0 or 1, elementwise (0 for nan); derivative 0.", lambda x: (x > 0).astype(x.dtype) - (x < 0).astype(x.dtype), _zero, "1 if x > 0 else -1 if x < 0 else 0", kinks=(0.0,))
 EXP = _u("exp", "e^x, elementwise.", np.exp, lambda g, out, _x: g * out, "exp(x)")
 EXPM1 = _u("expm1", "e^x - 1 without cancellation near 0.", np.expm1, lambda g, out, _x: g * (out + 1), "expm1(x)")
 LOG = _u("log", "Natural logarithm; -inf at 0, nan below.", np.log, lambda g, _out, x: g / x, "log(x)", (0.2, 3.0))
@@ -99,8 +99,8 @@ LOG2 = _u("log2", "Logarithm to base 2.", np.log2, lambda g, _out, x: g / (x * m
 LOG10 = _u("log10", "Logarithm to base 10.", np.log10, lambda g, _out, x: g / (x * math.log(10)), "log10(x)", (0.2, 3.0))
 LOG1P = _u("log1p", "log(1 + x) without cancellation near 0.", np.log1p, lambda g, _out, x: g / (x + 1), "log1p(x)", (-0.8, 3.0))
 SQRT = _u("sqrt", "Square root; the derivative 1/(2 sqrt x) is inf at 0.", np.sqrt, lambda g, out, _x: g / (2 * out), "sqrt(x)", (0.2, 3.0))
-RSQRT = _u("rsqrt", "1 / sqrt(x); the derivative is -inf at 0.", lambda x: 1 / np.sqrt(x), lambda g, out, _x: g * (-0.5 * out * out * out), "1/sqrt(x)", (0.2, 3.0))
-RECIPROCAL = _u("reciprocal", "1 / x; the derivative is -inf at 0.", np.reciprocal, lambda g, out, _x: -g * out * out, "1/x", (0.3, 3.0))
+RSQRT = _u("rsqrt", "1 / sqrt(x); the derivative is -inf at 0.", lambda x: 1 / np.sqrt(x), lambda g, out, _x: g * (-0.5 * out * out * out), "1 / sqrt(x)", (0.2, 3.0))
+RECIPROCAL = _u("reciprocal", "1 / x; the derivative is -inf at 0.", np.reciprocal, lambda g, out, _x: -g * out * out, "1 / x", (0.3, 3.0))
 SIN = _u("sin", "Sine of radians.", np.sin, lambda g, _out, x: g * cos(x), "sin(x)")
 COS = _u("cos", "Cosine of radians.", np.cos, lambda g, _out, x: -g * sin(x), "cos(x)")
 TAN = _u("tan", "Tangent of radians.", np.tan, lambda g, out, _x: g * (1 + out * out), "tan(x)", (-1.2, 1.2))
@@ -113,10 +113,10 @@ ASINH = _u("asinh", "Inverse hyperbolic sine.", np.arcsinh, lambda g, _out, x: g
 ACOSH = _u("acosh", "Inverse hyperbolic cosine, for x >= 1.", np.arccosh, lambda g, _out, x: g * rsqrt(x * x - 1), "acosh(x)", (1.3, 3.0))
 ATANH = _u("atanh", "Inverse hyperbolic tangent, for |x| < 1.", np.arctanh, lambda g, _out, x: g / (1 - x * x), "atanh(x)", (-0.8, 0.8))
 TANH = _u("tanh", "Hyperbolic tangent; the derivative is (1+y)(1-y).", np.tanh, lambda g, out, _x: g * (1 + out) * (1 - out), "tanh(x)", (-3.0, 3.0))
-SIGMOID = _u("sigmoid", "1 / (1 + e^-x); the derivative is y (1-y) <= 1/4.", _sigmoid, lambda g, out, _x: g * out * (1 - out), "1/(1+exp(-x))", (-3.0, 3.0))
+SIGMOID = _u("sigmoid", "1 / (1 + e^-x); the derivative is y (1-y) <= 1/4.", _sigmoid, lambda g, out, _x: g * out * (1 - out), "sigmoid(x)", (-3.0, 3.0))
 ERF = _u("erf", "Error function 2/sqrt(pi) * integral of e^(-t^2) from 0 to x.", _erf, lambda g, _out, x: g * (2 / math.sqrt(math.pi)) * exp(-(x * x)), "erf(x)")
 SQUARE = _u("square", "x * x, elementwise.", lambda x: np.multiply(x, x), lambda g, _out, x: g * (2 * x), "x * x")
-RELU = _u("relu", "max(x, 0); the derivative at 0 is 0, nan stays nan.", lambda x: np.maximum(x, 0), lambda g, out, _x: where(out <= 0, zeros_for(g), g), "x <= 0 ? 0 : x", kinks=(0.0,))
+RELU = _u("relu", "max(x, 0); the derivative at 0 is 0, nan stays nan.", lambda x: np.maximum(x, 0), lambda g, out, _x: where(out <= 0, zeros_for(g), g), "0 if x <= 0 else x", kinks=(0.0,))
 FLOOR = _u("floor", "Largest integer not above x; derivative 0.", np.floor, _zero, "floor(x)", (0.1, 0.9))
 CEIL = _u("ceil", "Smallest integer not below x; derivative 0.", np.ceil, _zero, "ceil(x)", (0.1, 0.9))
 ROUND = _u("round", "Nearest integer, halves to even; derivative 0.", _round, _zero, "rint(x)", (0.1, 0.4))
@@ -181,7 +181,7 @@ ATAN2 = _b("atan2", "Angle of the point (y, x): atan2(y, x), in radians.", np.ar
            (lambda g, _out, y, x: g * x * _inverse_square(y, x), lambda g, _out, y, x: -g * y * _inverse_square(y, x)), "atan2(x, y)", (0.3, 2.0))
 FMOD = _b("fmod", "Remainder of x / y with the sign of x.", np.fmod, (lambda g, _out, _x, _y: g, lambda g, _out, x, y: -g * trunc(x / y)), "fmod(x, y)", (0.3, 2.0))
 REMAINDER = _b("remainder", "x - y * floor(x / y): remainder with the sign of y.", np.remainder, (lambda g, _out, _x, _y: g, lambda g, _out, x, y: -g * floor(x / y)), "remainder(x, y)", (0.3, 2.0))
-FLOOR_DIVIDE = _b("floor_divide", "floor(x / y).", np.floor_divide, (lambda g, _out, _x, _y: zeros_for(g), lambda g, _out, _x, _y: zeros_for(g)), "floor(x / y)", (0.3, 2.0))
+FLOOR_DIVIDE = _b("floor_divide", "floor(x / y).", np.floor_divide, (lambda g, _out, _x, _y: zeros_for(g), lambda g, _out, _x, _y: zeros_for(g)), "floor_divide(x, y)", (0.3, 2.0))
 
 EQ = _b("eq", "x == y, elementwise.", np.equal, (None, None), "x == y", shape=truth)
 NE = _b("ne", "x != y, elementwise.", np.not_equal, (None, None), "x != y", shape=truth)
@@ -220,7 +220,7 @@ POW_SCALAR = primitive(
             else g * (exponent * pow(x, exponent - 1))
         ),
     ),
-    lower=Map("pow(x, {exponent})"),
+    lower=Map("pow(x, exponent)"),
     domain=(0.3, 2.0),
     examples=tuple(Example((Aval((3,), float64),), {"exponent": e}) for e in (2, 3, 0, 0.5, -1)),
 )
@@ -235,7 +235,7 @@ WHERE = primitive(
         lambda g, _out, c, _x, _y: where(c, g, zeros_for(g)),
         lambda g, _out, c, _x, _y: where(c, zeros_for(g), g),
     ),
-    lower=Map("c ? x : y"),
+    lower=Map("x if c else y"),
     examples=(Example((Aval((2, 3), bool_), Aval((2, 3), float64), Aval((2, 3), float64))),),
 )
 
@@ -248,7 +248,7 @@ CLAMP = primitive(
     eager=lambda x, *, lo, hi: _clamp(x, lo, hi),
     shape=same,
     vjp=(lambda g, _out, x, *, lo, hi: where(_inside(x, lo, hi), g, zeros_for(g)),),
-    lower=Map("min(max(x, {lo}), {hi})"),
+    lower=Map("min(max(x, lo), hi)"),
     kinks=(-1.0, 1.0),
     examples=(
         Example((Aval((5,), float64),), {"lo": -1.0, "hi": 1.0}),

@@ -187,7 +187,7 @@ cast_p = primitive(
     eager=lambda x, *, to: x.astype(to.np),
     shape=lambda x, *, to: Aval(x.shape, to),
     vjp=(lambda g, _out, x_aval, *, to: cast(g, x_aval.dtype),),
-    lower=Map("({to}) x"),
+    lower=Map("cast(x, to)"),
     examples=(
         Example((_f(3),), {"to": float64}),
         Example((Aval((2, 3), float32),), {"to": float64}),
