@@ -122,7 +122,7 @@ def test_zero_elements_are_reshaped_too():
         (lambda x: x.narrow(1, 2, 2), (RuntimeError, IndexError), "narrow"),
         (lambda x: x.select(0, 2), IndexError, "out of bounds|out of range"),
         (lambda x: x.split([1, 1], 1), RuntimeError, "split"),
-        (lambda x: x.t(), RuntimeError, "t"),
+        (lambda x: x.t(), RuntimeError, "^t:|t\\(\\)"),
         (lambda x: cp.cat([]), (RuntimeError, ValueError), "cat"),
         (lambda x: cp.cat([x, x[0]]), RuntimeError, "cat"),
         (lambda x: cp.cat([x, x[:, :2]]), RuntimeError, "cat"),
