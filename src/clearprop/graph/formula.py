@@ -1,8 +1,8 @@
 """What an elementwise primitive computes, read from the formula of its entry.
 
-A formula is a Python expression of one element: inputs are `x` and `y` (`c`, `x`, `y` where there are
-three), params stand under their names, and `a if condition else b` chooses. `parse` gives a tree of
-Call, Input and Constant; a compiler writes instructions for it, the tests evaluate it with NumPy.
+A formula is a Python expression of one element: inputs are `x` and `y` (`c`, `x`, `y` where there
+are three), params stand under their names, and `a if condition else b` chooses. `formula_of` gives a
+tree of Call, Input and Constant; a compiler writes instructions for it, `fold` works it out.
 
 A bound that is None is left out: `max(x, lo)` with lo=None is x.
 """
@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any, TypeVar
 
-from clearprop.core import Map, Primitive, dtype
+from clearprop.core import Map, Primitive
 
 T = TypeVar("T")
 
@@ -105,12 +105,8 @@ def _read(node: ast.expr, names: tuple[str, ...], params: dict[str, Any]) -> Tre
         case ast.IfExp(test=test, body=body, orelse=orelse):
             return Call("select", (read(test), read(body), read(orelse)))
         case ast.Call(func=ast.Name(id=name), args=args, keywords=[]) if name in FUNCTIONS:
-            given = [read(a) for a in args]
-            if name in ("max", "min"):
-                given = [a for a in given if a != Constant(None)]
-            return (
-                given[0] if name in ("max", "min") and len(given) == 1 else Call(name, tuple(given))
-            )
+            given = tuple(a for a in map(read, args) if a != Constant(None))
+            return given[0] if name in ("max", "min") and len(given) == 1 else Call(name, given)
     raise ValueError(f"formula: {ast.unparse(node)!r} has no meaning here")
 
 
@@ -128,8 +124,3 @@ def fold(
     if isinstance(tree, Constant):
         return constant(tree.value)
     return call(tree.name, [fold(a, inputs, constant, call) for a in tree.args])
-
-
-def is_type(value: Any) -> bool:
-    """Whether a constant is the target of a cast."""
-    return isinstance(value, dtype)
