@@ -1,8 +1,8 @@
 """What an elementwise primitive computes, read from the formula of its entry.
 
 A formula is a Python expression of one element: inputs are `x` and `y` (`c`, `x`, `y` where there
-are three), params stand under their names, and `a if condition else b` chooses. `formula_of` gives a
-tree of Call, Input and Constant; a compiler writes instructions for it, `fold` works it out.
+three), params stand under their names, and `a if condition else b` chooses. `formula_of` gives
+a tree of Call, Input and Constant; a compiler writes instructions for it, `fold` works it out.
 
 A bound that is None is left out: `max(x, lo)` with lo=None is x.
 """
