@@ -54,11 +54,14 @@ class Flags:
     1
     """
 
+    _table: dict[str, Flag]
+    _values: dict[str, int | str]
+    _sources: dict[str, str]
+    _watchers: list[Callable[[], None]]
+
     def __init__(self) -> None:
-        self._table = {flag.name: flag for flag in TABLE}
-        self._values: dict[str, int | str] = {}
-        self._sources: dict[str, str] = {}
-        self._watchers: list[Callable[[], None]] = []
+        self.__dict__["_table"] = {flag.name: flag for flag in TABLE}
+        self.__dict__.update(_values={}, _sources={}, _watchers=[])
         for flag in TABLE:
             text = os.environ.get(flag.variable)
             self._values[flag.name] = flag.default if text is None else flag.parse(text)
@@ -69,6 +72,9 @@ class Flags:
             return self.__dict__["_values"][name]
         except KeyError:
             raise AttributeError(f"no flag {name!r}; known: {', '.join(self._table)}") from None
+
+    def __setattr__(self, name: str, value: int | str) -> None:
+        self.set(name, value)
 
     def set(self, name: str, value: int | str, source: str = "code") -> None:
         """Set one flag for the rest of the process."""

@@ -406,7 +406,10 @@ def normal_dims(op: str, dim: Any, ndim: int) -> tuple[int, ...]:
     if isinstance(dim, tuple | list):
         dims = [normal_dim(op, d, ndim) for d in dim]
         if len(set(dims)) != len(dims):
-            raise ShapeError(f"{op}: dim {dims[-1]} appears multiple times in the list of dims")
+            twice = next(d for d in dims if dims.count(d) > 1)
+            raise ShapeError(
+                f"{op}: dim {twice} appears multiple times in the list of dims{here()}"
+            )
         return tuple(sorted(dims)) if ndim else ()
     d = normal_dim(op, dim, ndim)
     return (d,) if ndim else ()

@@ -8,7 +8,7 @@ import numpy as np
 
 from clearprop.core import Aval, Contract, Example, Tensor, apply2, float64, primitive
 from clearprop.errors import DtypeError, ShapeError
-from clearprop.ops.broadcasting import broadcast_shapes, expand_to, here, need_tensors
+from clearprop.ops.broadcasting import broadcast_shapes, expand_to, here, need_tensors, tensor_of
 from clearprop.ops.movement import reshape_to
 
 MATMUL = primitive(
@@ -55,7 +55,9 @@ def matmul(x: Tensor, y: Tensor) -> Tensor:
     tensor([[11.]])
     """
     if isinstance(x, np.ndarray):
-        x = Tensor(x) if x.dtype == np.float32 else x
+        x = tensor_of(x, "matmul")
+    elif isinstance(y, np.ndarray):
+        y = tensor_of(y, "matmul")
     _check("matmul", x, y)
     sx, sy = x.value.shape, y.value.shape
     if sx[-1] != sy[-2 if len(sy) > 1 else 0]:

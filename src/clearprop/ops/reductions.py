@@ -320,6 +320,7 @@ def norm(x: Tensor, p: Any = 2, dim: Any = None, keepdim: bool = False) -> Tenso
             "norm: linalg.vector_norm: Expected a floating point or complex tensor as input. Got"
             f" {x.aval}; use x.float(){here()}"
         )
+    normal_dims("norm", dim, x.ndim)
     if p == "fro":
         p = 2
     if p == math.inf:

@@ -341,11 +341,11 @@ def stack(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
     """Tensors of one shape along a new axis."""
     xs = list(tensors)
     if not xs:
-        raise ShapeError(f"stack expects a non-empty TensorList{here()}")
+        raise ShapeError(f"stack: expects a non-empty TensorList{here()}")
     for i, x in enumerate(xs):
         if x.shape != xs[0].shape:
             raise ShapeError(
-                f"stack expects each tensor to be equal size, but got {list(xs[0].shape)} at entry"
+                f"stack: expects each tensor to be equal size, but got {list(xs[0].shape)} at entry"
                 f" 0 and {list(x.shape)} at entry {i}{here()}"
             )
     return cat([unsqueeze(x, dim) for x in xs], normal_dim("stack", dim, xs[0].ndim + 1))
