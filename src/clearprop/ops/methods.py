@@ -320,6 +320,12 @@ _DIRECT = {
 }
 
 
+def _invert(x: Tensor) -> Tensor:
+    if x.is_floating_point():
+        raise TypeError(f"~: wants an integer or bool tensor, got {x.aval}{here()}")
+    return elementwise.bitwise_not(x)
+
+
 def attach() -> None:
     """Give Tensor its operators and methods."""
     for name, f in _NAMED.items():
@@ -352,7 +358,7 @@ def attach() -> None:
         "__neg__": elementwise.neg,
         "__pos__": lambda x: x,
         "__abs__": elementwise.abs,
-        "__invert__": elementwise.bitwise_not,
+        "__invert__": _invert,
         "__getitem__": index.getitem,
         "__setitem__": inplace.setitem,
         "__iter__": iterate,
