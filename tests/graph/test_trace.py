@@ -148,13 +148,49 @@ def test_a_tensor_left_behind_is_an_error_and_names_its_op():
         trace(lambda x: x + kept[0], cp.ones(2))
 
 
-def test_backward_inside_is_refused_and_takes_its_gradients_away():
+def test_backward_sets_gradients_when_it_is_run_and_not_before():
     w = cp.ones(2, requires_grad=True)
-    with pytest.raises(cp.errors.TraceError, match="returns gradients"):
-        trace(lambda x: (w * x).sum().backward(), cp.ones(2))
+    traced = trace(lambda x: (w * x).sum().backward(), cp.ones(2))
     assert w.grad is None
-    (w * 2).sum().backward()
-    assert w.grad.tolist() == [2.0, 2.0]
+    traced(cp.tensor([3.0, 4.0]))
+    assert w.grad.tolist() == [3.0, 4.0]
+    with pytest.raises(cp.errors.TraceError, match="whether a gradient is there"):
+        traced(cp.ones(2))  # it would have to add to what is there
+    adding = trace(lambda x: (w * x).sum().backward(), cp.ones(2))
+    assert w.grad.tolist() == [3.0, 4.0]
+    kept = w.grad
+    adding(cp.ones(2))
+    adding(cp.ones(2))
+    assert w.grad is kept and kept.tolist() == [5.0, 6.0]
+    w.grad = cp.zeros(2)
+    adding(cp.ones(2))
+    assert w.grad.tolist() == [1.0, 1.0]
+    assert not traced.holds()
+    w.grad = None
+    assert traced.holds() and not adding.holds()
+
+
+def test_after_an_error_gradients_are_what_they_were():
+    w = cp.ones(2, requires_grad=True)
+    w.grad = before = cp.zeros(2)
+
+    def f(x):
+        w.grad = None
+        (w * x).sum().backward()
+        raise ValueError
+
+    with pytest.raises(ValueError):
+        trace(f, cp.ones(2))
+    assert w.grad is before
+
+
+def test_a_weight_that_is_exchanged_is_found_again():
+    w = cp.ones(2, requires_grad=True)
+    traced = trace(lambda x: w * x, cp.ones(2))
+    w.data = cp.tensor([5.0, 6.0])
+    assert traced(cp.ones(2)).tolist() == [5.0, 6.0]
+    w.data = cp.ones(3)
+    assert not traced.holds()
 
 
 def test_an_error_inside_ends_the_trace():

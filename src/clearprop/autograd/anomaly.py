@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from clearprop.core import Primitive, local, module_path, user_location
+from clearprop.core import Primitive, Tensor, local, module_path, user_location
 from clearprop.core.dtypes import Aval, from_numpy_dtype
 from clearprop.core.state import default_interpreter
 from clearprop.errors import AutogradError
@@ -32,6 +32,7 @@ class Checked:
         self.finite = finite
 
     def run(self, prim: Primitive, values: Sequence[Any], params: dict[str, Any]) -> Any:
+        values = [v.value if isinstance(v, Tensor) else v for v in values]
         out = local.c.run(prim.eager, *values, **params)
         outs = out if isinstance(out, tuple) else (np.asarray(out),)
         if self.shapes:
@@ -45,8 +46,8 @@ class Checked:
             self._check(prim, values, outs)
         return out if isinstance(out, tuple) else outs[0]
 
-    def write(self, target: np.ndarray, source: np.ndarray) -> None:
-        np.copyto(target, source)
+    def write(self, target: Tensor, source: Tensor) -> None:
+        np.copyto(target.value, source.value)
 
     def snapshot(self, value: np.ndarray) -> np.ndarray:
         return value.copy()
@@ -60,6 +61,9 @@ class Checked:
 
     def options(self, options: dict[str, Any]) -> dict[str, Any]:
         return options
+
+    def about_grad(self, tensor: Tensor, reading: bool) -> None:
+        """Nothing is traced here."""
 
     def refuse(self, what: str, why: str) -> None:
         """Every value is known here."""

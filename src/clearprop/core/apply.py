@@ -35,7 +35,7 @@ def apply1(prim: Primitive, x: Tensor, params: dict[str, Any] = _NO_PARAMS) -> T
         if value.__class__ is not _ndarray:
             value = _asarray(value)
     else:
-        value = c.interpreter.run(prim, (x.value,), params)
+        value = c.interpreter.run(prim, (x,), params)
     out = _new(Tensor)
     out.value = value
     out.node = out.cell = out.view_of = None
@@ -76,7 +76,7 @@ def apply2(prim: Primitive, x: Tensor, y: Tensor) -> Tensor:
         if value.__class__ is not _ndarray:
             value = _asarray(value)
     else:
-        value = c.interpreter.run(prim, (x.value, y.value), _NO_PARAMS)
+        value = c.interpreter.run(prim, (x, y), _NO_PARAMS)
     out = _new(Tensor)
     out.value = value
     out.node = out.cell = out.view_of = None
@@ -131,7 +131,7 @@ def apply(prim: Primitive, *inputs: Tensor, **params: Any) -> Tensor:
         if value.__class__ is not _ndarray:
             value = _asarray(value)
     else:
-        value = c.interpreter.run(prim, values, params)
+        value = c.interpreter.run(prim, inputs, params)
     out = wrap(value, None)
     if c.grad:
         out.node = _record(c, prim, inputs, params, value)
@@ -145,7 +145,7 @@ def apply_many(prim: Primitive, *inputs: Tensor, **params: Any) -> tuple[Tensor,
     if c.interpreter is None:
         outs = tuple(map(_asarray, c.run(prim.eager, *values, **params)))
     else:
-        outs = tuple(c.interpreter.run(prim, values, params))
+        outs = tuple(c.interpreter.run(prim, inputs, params))
     node = _record(c, prim, inputs, params, outs) if c.grad else None
     if node is None:
         return tuple(wrap(value, None) for value in outs)
@@ -167,7 +167,7 @@ def apply_view(prim: Primitive, x: Tensor, params: dict[str, Any]) -> Tensor:
             prim.lower.shares or not value.size or np.may_share_memory(value, x.value)  # type: ignore[union-attr]
         )
     else:
-        value = c.interpreter.run(prim, (x.value,), params)
+        value = c.interpreter.run(prim, (x,), params)
         shares = value.base is not None and (
             c.interpreter.traces or np.may_share_memory(value, x.value)
         )

@@ -144,8 +144,8 @@ def count_up(counter: Tensor) -> Any:
     one = np.ones((), counter.value.dtype)
     one.flags.writeable = False
     array = counter.value
-    new = interpreter.run(TABLE["add"], (array, one), {})
-    interpreter.write(array, new)
+    new = interpreter.run(TABLE["add"], (counter, one), {})
+    interpreter.write(counter, new)
     bump(counter)
     steps = interpreter.count(array)  # in this trace, so far
     value = interpreter.run(TABLE["cast"], (new,), {"to": float64})

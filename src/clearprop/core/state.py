@@ -18,7 +18,10 @@ import numpy as np
 
 
 class Interpreter(Protocol):
-    """Runs primitives on values: arrays (eager) or symbols of a graph (tracing, `traces`)."""
+    """Runs primitives on values: arrays (eager) or symbols of a graph (tracing, `traces`).
+
+    A value may come as the Tensor that holds it.
+    """
 
     traces: bool
 
@@ -44,6 +47,10 @@ class Interpreter(Protocol):
 
     def options(self, options: dict[str, Any]) -> dict[str, Any]:
         """A copy of `options` whose numbers are those that it will hold when the trace is run."""
+        ...
+
+    def about_grad(self, tensor: Any, reading: bool) -> None:
+        """`tensor.grad` is about to be read, or to be set."""
         ...
 
     def refuse(self, what: str, why: str) -> None:

@@ -81,7 +81,6 @@ class Tensor:
     cell: list[int] | None
     view_of: ViewOf | None
 
-    grad: Tensor | None = None
     name: str | None = None
     retains_grad: bool = False
 
@@ -190,6 +189,21 @@ class Tensor:
         return self
 
     @property
+    def grad(self) -> Tensor | None:
+        """What backward passes have added up for this tensor; None before the first."""
+        interpreter = local.c.interpreter
+        if interpreter is not None and interpreter.traces:
+            interpreter.about_grad(self, reading=True)
+        return self.__dict__.get("grad")
+
+    @grad.setter
+    def grad(self, new: Tensor | None) -> None:
+        interpreter = local.c.interpreter
+        if interpreter is not None and interpreter.traces:
+            interpreter.about_grad(self, reading=False)
+        self.__dict__["grad"] = new
+
+    @property
     def is_leaf(self) -> bool:
         return self.node is None or type(self.node) is Leaf
 
@@ -243,7 +257,7 @@ class Tensor:
         elif new.aval != self.aval:
             interpreter.refuse(f"data: {self.aval} set to {new.aval}", "a trace has fixed shapes")
         else:
-            interpreter.write(self.value, new.value)
+            interpreter.write(self, new)
         bump(self)
 
     # ------------------------------------------------------------------ values out

@@ -5,7 +5,8 @@ from clearprop.graph.ir import Equation, Graph, Origin, Var
 from clearprop.graph.passes import PASSES, Pass, optimize
 from clearprop.graph.stage import Stage, Symbol
 from clearprop.graph.text import parse, text
-from clearprop.graph.trace import Traced, trace
+from clearprop.graph.trace import trace
+from clearprop.graph.traced import Traced
 from clearprop.graph.verify import GraphError, verify
 
 __all__ = [

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from clearprop.core import Aval, Number, Primitive, View, apply, float64, local, wrap
+from clearprop.core import Aval, Number, Primitive, Tensor, View, apply, float64, local, wrap
 from clearprop.core.provenance import user_frame
 from clearprop.core.state import Interpreter
 from clearprop.errors import TraceError
@@ -47,13 +47,26 @@ class Symbol:
 
 class Memory(NamedTuple):
     """An array from outside, its symbol, and the Var that stood for it at first. `constant`: it can
-    never be written to, and is in the graph already.
+    never be written to, and is in the graph already. `owners`: tensors that have brought it in, by
+    id; `grad_of`: the tensor of whose gradient this was the array when the trace began.
     """
 
     array: np.ndarray
     symbol: Symbol
     start: Var
     constant: bool
+    owners: dict[int, weakref.ref[Tensor]]
+    grad_of: list[Tensor]
+
+
+class Gradient(NamedTuple):
+    """What `tensor.grad` was before the trace, and whether the function asked for it before it set
+    it.
+    """
+
+    tensor: Tensor
+    before: Tensor | None
+    asked: bool
 
 
 class Stage:
@@ -64,6 +77,7 @@ class Stage:
     def __init__(self, name: str) -> None:
         self.graph = Graph(name, ())
         self.memory: dict[int, Memory] = {}
+        self.gradients: dict[int, Gradient] = {}
         self.numbers: list[tuple[Var, Callable[[], float]]] = []
         self.assumptions: list[tuple[Callable[[], bool], bool]] = []
         self._counts: dict[int, int] = {}
@@ -143,13 +157,26 @@ class Stage:
         self.numbers.append((var, again))
         return Number(self, self._issue(var), again(), again)
 
+    def about_grad(self, tensor: Tensor, reading: bool) -> None:
+        """Note what `tensor.grad` is before the function touches it."""
+        if id(tensor) in self.gradients:
+            return
+        before = tensor.__dict__.get("grad")
+        self.gradients[id(tensor)] = Gradient(tensor, before, reading)
+        if before is not None:
+            self.symbol(before)
+            self.memory[id(before.value)].grad_of.append(tensor)
+
     def refuse(self, what: str, why: str) -> None:
         """Raise the error for a program that wants something which only a run can give."""
         raise TraceError(f"{self.graph.name}: {what} {self.origin()}: {why}")
 
     # ------------------------------------------------------------------ symbols
     def symbol(self, value: Any) -> Symbol:
-        """The symbol of a traced value, or of an array from outside."""
+        """The symbol of a traced value, of an array from outside, or of the value of a Tensor."""
+        owner = None
+        if isinstance(value, Tensor):
+            owner, value = value, value.value
         if isinstance(value, Symbol):
             if value.stage is not self:
                 raise TraceError(
@@ -161,7 +188,9 @@ class Stage:
         known = self.memory.get(id(value))
         if known is None:
             var, constant = self._var_of(value)
-            known = self.memory[id(value)] = Memory(value, self._issue(var), var, constant)
+            known = self.memory[id(value)] = Memory(value, self._issue(var), var, constant, {}, [])
+        if owner is not None and id(owner) not in known.owners:
+            known.owners[id(owner)] = weakref.ref(owner)
         return known.symbol
 
     def read(self, symbol: Symbol) -> Var:
@@ -226,6 +255,7 @@ class Stage:
         if prim.lower.shares or prim.variadic:
             return not prim.variadic
         (value,) = values
+        value = value.value if isinstance(value, Tensor) else value
         array = value if isinstance(value, np.ndarray) else _laid_out(value)
         return array.size == 0 or np.may_share_memory(array, prim.eager(array, **params))
 

@@ -4,59 +4,19 @@ from __future__ import annotations
 
 import gc
 import sys
+import weakref
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from clearprop.core import Tensor, wrap
 from clearprop.errors import TraceError
-from clearprop.graph.evaluate import evaluate
-from clearprop.graph.ir import Graph, Var, aval_of
-from clearprop.graph.stage import Stage, Symbol
+from clearprop.graph.ir import Var, aval_of
+from clearprop.graph.stage import Memory, Stage
+from clearprop.graph.traced import Condition, GradientEffect, Source, Traced
 from clearprop.graph.tree import map_tensors, tensors_in
 from clearprop.graph.verify import verify
-
-
-@dataclass(frozen=True, eq=False)
-class Traced:
-    """A graph with what is needed to call it: the graph's inputs are the Tensors among the
-    arguments, then `captured`, the arrays from outside that the function read or wrote (weights,
-    buffers, data), then `numbers` (learning rates), asked for at every call. `result` is what the
-    function returned, with output numbers for Tensors. `assumptions`: what was decided on numbers
-    while tracing, and how.
-    """
-
-    graph: Graph
-    arguments: int
-    captured: tuple[np.ndarray, ...]
-    numbers: tuple[Callable[[], float], ...]
-    assumptions: tuple[tuple[Callable[[], bool], bool], ...]
-    result: Any
-
-    def holds(self) -> bool:
-        """Whether every decision that was made while tracing would be made again."""
-        return all(decide() == answer for decide, answer in self.assumptions)
-
-    def __call__(self, *args: Any) -> Any:
-        """Run the graph with the reference interpreter; what it writes is written."""
-        given = [t.array("calling a traced function") for t in tensors_in(args)]
-        if len(given) != self.arguments:
-            raise TypeError(
-                f"{self.graph.name}: got {len(given)} tensors, was traced with {self.arguments}"
-            )
-        if not self.holds():
-            raise TraceError(
-                f"{self.graph.name}: a number on which the trace decided has changed (an option of"
-                " an optimizer, a step count): trace again"
-            )
-        numbers = [np.array(number()) for number in self.numbers]
-        outs = evaluate(self.graph, [*given, *self.captured, *numbers])
-        return map_tensors(lambda t: wrap(outs[int(t.value)], None), self.result)
-
-    def __str__(self) -> str:
-        return str(self.graph)
 
 
 def trace(
@@ -68,9 +28,10 @@ def trace(
     Control flow on shapes and Python values is followed and leaves no trace; ops on Tensors become
     equations, backward passes and in-place updates, too. Arrays that exist outside (weights) become
     inputs, arrays made inside become constants. `names` gives names to arrays from outside, by id.
+    Nothing is computed and nothing changes: a call of the result does what the function does.
 
     Errors: TraceError for a decision that depends on a value (`if loss > 1`, `.item()`), for random
-    numbers, and for a traced tensor that is stored outside instead of returned.
+    numbers, and for a traced tensor that is stored outside other than as a gradient.
 
     >>> import clearprop as cp
     >>> from clearprop.graph import trace
@@ -86,21 +47,63 @@ def trace(
     """
     stage = Stage(getattr(function, "__name__", type(function).__name__))
     tensors = tensors_in(args)
-    arrays = _distinct([t.array("trace()") for t in tensors])
-    with stage:
-        arguments = [stage.symbol(a).var for a in arrays]
-        result = function(*args)
-        outputs = [stage.read(stage.symbol(t.value)) for t in tensors_in(result)]
-    order = iter(range(len(outputs)))
-    result = map_tensors(lambda _: wrap(np.array(next(order)), None), result)
+    _distinct([t.array("trace()") for t in tensors])
+    try:
+        with stage:
+            arguments = [stage.symbol(t).var for t in tensors]
+            result = function(*args)
+            outputs = [stage.read(stage.symbol(t)) for t in tensors_in(result)]
+            order = iter(range(len(outputs)))
+            result = map_tensors(lambda _: wrap(np.array(next(order)), None), result)
+            effects, conditions = _gradients(stage, outputs)
+    finally:
+        _restore(stage)
     _refuse_escapes(stage)
     graph = stage.graph
     graph.outputs = tuple(outputs)
-    captured = _sort_memory(stage, arguments, names or {})
+    sources = _sort_memory(stage, arguments, names or {})
     graph.inputs += tuple(v for v, _ in stage.numbers)
-    numbers = tuple(again for _, again in stage.numbers)
-    assumptions = tuple(stage.assumptions)
-    return Traced(verify(graph), len(tensors), captured, numbers, assumptions, result)
+    return Traced(
+        graph=verify(graph),
+        arguments=len(tensors),
+        sources=sources,
+        numbers=tuple(again for _, again in stage.numbers),
+        result=result,
+        gradients=effects,
+        assumptions=tuple(stage.assumptions),
+        conditions=conditions,
+    )
+
+
+def _gradients(
+    stage: Stage, outputs: list[Var]
+) -> tuple[tuple[GradientEffect, ...], tuple[Condition, ...]]:
+    """The gradients that the function leaves behind, which become outputs, or takes away; and what
+    it had found. Tensors that live only inside do not count.
+    """
+    entries = [
+        (weakref.ref(tensor), tensor.__dict__.get("grad"), before, asked)
+        for tensor, before, asked in stage.gradients.values()
+    ]
+    _restore(stage)
+    effects, conditions = [], []
+    for ref, now, before, asked in entries:
+        if ref() is None:
+            continue
+        if asked:
+            conditions.append(Condition(ref, before is not None))
+        if now is not before:
+            if now is not None:
+                outputs.append(stage.read(stage.symbol(now)))
+            effects.append(GradientEffect(ref, None if now is None else len(outputs) - 1))
+    return tuple(effects), tuple(conditions)
+
+
+def _restore(stage: Stage) -> None:
+    """Every gradient is what it was before the trace."""
+    for entry in stage.gradients.values():
+        entry.tensor.__dict__["grad"] = entry.before
+    stage.gradients.clear()
 
 
 def _distinct(arrays: list[np.ndarray]) -> list[np.ndarray]:
@@ -114,7 +117,7 @@ def _distinct(arrays: list[np.ndarray]) -> list[np.ndarray]:
 
 def _sort_memory(
     stage: Stage, arguments: Sequence[Var], names: Mapping[int, str]
-) -> tuple[np.ndarray, ...]:
+) -> tuple[Source, ...]:
     """Tell what memory from outside is: an array that somebody still holds is an input, one that
     only the trace knew is a constant.
     """
@@ -122,24 +125,33 @@ def _sort_memory(
     known = [m for m in stage.memory.values() if not m.constant]
     now = [stage.read(m.symbol) for m in known]
     start = [m.start for m in known]
+    places = [_place(m) for m in known]
     arrays = [m.array for m in known]
     stage.memory.clear()
     known.clear()
     held = _held(arrays)
-    captured, inputs = [], list(arguments)
+    sources, inputs = [], list(arguments)
     for i, var in enumerate(start):
         var.hint = names.get(id(arrays[i]), "")
         if var not in given and not held[i]:
             graph.constants[var] = arrays[i]
             continue
         if var not in given:
-            captured.append(arrays[i])
+            sources.append(Source(arrays[i], *places[i]))
             inputs.append(var)
         if now[i] is not var:
             graph.writes[var] = now[i]
     graph.inputs = tuple(inputs)
     _refuse_overlaps(graph.name, start, now, arrays)
-    return tuple(captured)
+    return tuple(sources)
+
+
+def _place(memory: Memory) -> tuple[weakref.ref[Tensor] | None, weakref.ref[Tensor] | None]:
+    """The tensor in which to find the array later on, or whose gradient it is."""
+    if memory.grad_of:
+        return None, weakref.ref(memory.grad_of[0])
+    alive = [ref for ref in memory.owners.values() if ref() is not None]
+    return (alive[0] if alive else None), None
 
 
 def _held(arrays: list[np.ndarray]) -> list[bool]:
@@ -173,23 +185,10 @@ def _refuse_escapes(stage: Stage) -> None:
     escaped = [s for s in stage.issued() if id(s) not in inside]
     if not escaped:
         return
-    _drop_gradients(escaped)
     made = stage.graph.producers().get(escaped[0].var)
     what = f"{escaped[0].var.aval}" + (f", made by {made.prim.name} {made.origin}" if made else "")
     raise TraceError(
-        f"{stage.graph.name}: {len(escaped)} traced tensor{'s' * (len(escaped) > 1)} ({what}) were"
-        " stored outside (in .grad, a list or an attribute): a traced function has no other effects"
-        " than writing to tensors in place. Return it instead (autograd.grad returns gradients)"
+        f"{stage.graph.name}: a traced tensor ({what}) was stored outside, in a list, a dict or an"
+        " attribute: a traced function has no other effects than writing to tensors in place and"
+        " setting gradients. Return it instead"
     )
-
-
-def _drop_gradients(escaped: Sequence[Symbol]) -> None:
-    """Take traced gradients away from the tensors that backward() gave them to."""
-    for symbol in escaped:
-        for tensor in gc.get_referrers(symbol):
-            if isinstance(tensor, Tensor):
-                for holder in gc.get_referrers(tensor):  # its attributes may be a dict of their own
-                    if isinstance(holder, dict) and holder.get("grad") is tensor:
-                        holder["grad"] = None
-                    elif isinstance(holder, Tensor) and holder.grad is tensor:
-                        holder.grad = None

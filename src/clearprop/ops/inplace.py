@@ -49,7 +49,7 @@ def overwrite(x: Tensor, new: Tensor, op: str) -> Tensor:
     if interpreter is None:
         np.copyto(x.value, new.value)
     else:
-        interpreter.write(x.value, new.value)
+        interpreter.write(x, new)
     bump(x)
     if view is None:
         if recording:

@@ -163,8 +163,10 @@ class Optimizer(ABC):
         """Forget the gradients; with `set_to_none=False` they become zeros instead."""
         for group in self.param_groups:
             for p in group["params"]:
-                if p.grad is not None:
-                    p.grad = None if set_to_none else wrap(np.zeros_like(p.grad.value), None)
+                if set_to_none:
+                    p.grad = None
+                elif p.grad is not None:
+                    p.grad = wrap(np.zeros_like(p.grad.value), None)
 
     def register_step_pre_hook(self, hook: Hook) -> StepHook:
         """Call `hook(optimizer, args, kwargs)` before every step; what it returns replaces both."""

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from clearprop.core import Tensor
-from clearprop.optim.optimizer import Group, Optimizer, State, not_negative
+from clearprop.optim.optimizer import Group, Optimizer, State, not_negative, zeros
 
 
 class SGD(Optimizer):
@@ -52,9 +52,11 @@ class SGD(Optimizer):
             g = g.add(p, alpha=group["weight_decay"])
         if group["momentum"] != 0:
             buf = state.get("momentum_buffer")
-            if buf is None:
-                buf = state["momentum_buffer"] = g.clone()
-            else:
+            if buf is not None or group["dampening"] == 0:
+                if buf is None:  # momentum * 0 + g is g: the first step is like every other
+                    buf = state["momentum_buffer"] = zeros(p)
                 buf.mul_(group["momentum"]).add_(g, alpha=1 - group["dampening"])
+            else:
+                buf = state["momentum_buffer"] = g.clone()
             g = g.add(buf, alpha=group["momentum"]) if group["nesterov"] else buf
         p.sub_(g, alpha=group["lr"])
