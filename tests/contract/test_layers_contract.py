@@ -251,6 +251,18 @@ def test_traced_with_other_values_it_is_the_same_to_the_bit(entry):
             np.testing.assert_array_equal(a.detach().numpy(), b)
 
 
+def test_dropout_is_drawn_anew_in_a_traced_network():
+    net = nn.Sequential(nn.Linear(4, 8), nn.Dropout(0.5), nn.Linear(8, 1))
+    x = cp.tensor(X, dtype=cp.float32)
+    traced = trace(net, x)
+    results = []
+    for run in (net, traced):
+        cp.manual_seed(3)
+        results.append([run(x).tolist() for _ in range(3)])
+    assert results[0] == results[1]
+    assert results[0][0] != results[0][1]
+
+
 @pytest.mark.parametrize("entry", CASES)
 def test_float32_gives_what_float64_gives(entry):
     module, inputs = made(entry)

@@ -133,9 +133,29 @@ def test_a_value_from_outside_is_not_known_either():
     assert threshold.item() == 1.0
 
 
-def test_random_numbers_are_refused():
-    with pytest.raises(cp.errors.TraceError, match=r"random numbers.*pass them in"):
-        trace(lambda x: x + cp.randn(2), cp.ones(2))
+def test_random_numbers_are_drawn_at_every_run():
+    own = cp.Generator().manual_seed(5)
+
+    def f(x):
+        y = nn.functional.dropout(x, 0.3) + cp.rand(4) + cp.randint(0, 9, (4,))
+        y = y * cp.randn(4, generator=own) + cp.zeros(4).uniform_(-1, 1)
+        return y[cp.randperm(4)]
+
+    def runs(g):
+        cp.manual_seed(1)
+        own.manual_seed(5)
+        return [g(cp.ones(4)).tolist() for _ in range(3)]
+
+    state = cp.default_generator.get_state()
+    traced = trace(f, cp.zeros(4))
+    assert np.array_equal(state, cp.default_generator.get_state())  # nothing was drawn
+    assert runs(traced) == runs(f)
+    assert len({str(run) for run in runs(traced)}) == 3
+
+
+def test_raw_random_words_are_refused():
+    with pytest.raises(cp.errors.TraceError, match=r"random numbers.*every run"):
+        trace(lambda x: x + float(cp.default_generator.uniform((), np.float32)), cp.ones(2))
 
 
 def test_a_tensor_left_behind_is_an_error_and_names_its_op():

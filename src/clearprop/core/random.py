@@ -11,19 +11,20 @@ from __future__ import annotations
 import json
 import secrets
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
+from clearprop.core.dtypes import Aval, dtype
 from clearprop.core.state import local
 from clearprop.flags import flags
 
 FIRST_SEED = 67280421310721
 
 FROZEN = (
-    "the same numbers would come out at every run of the traced function; draw them outside and"
-    " pass them in"
+    "the same numbers would come out at every run of the traced function; draw them with rand(),"
+    " randn(), randint() or randperm(), or outside"
 )
 
 
@@ -282,6 +283,24 @@ def _halves(x: Any) -> tuple[Any, Any]:
 default_generator = Generator()
 if int(flags.seed) >= 0:
     default_generator.manual_seed(int(flags.seed))
+
+
+def drawn(
+    shape: tuple[int, ...],
+    d: dtype,
+    draw: Callable[[Generator], Any],
+    generator: Generator | None = None,
+) -> Any:
+    """The value of a tensor of random numbers: draw(generator) as an array of this shape and type
+    now, or at every run of a trace. `draw` must not hold on to a tensor.
+    """
+
+    def again() -> np.ndarray:
+        source = default_generator if generator is None else generator
+        return np.asarray(draw(source)).astype(d.np, copy=False).reshape(shape)
+
+    interpreter = local.c.interpreter
+    return again() if interpreter is None else interpreter.drawn(Aval(shape, d), again)
 
 
 def manual_seed(seed: int) -> Generator:

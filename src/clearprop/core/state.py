@@ -53,6 +53,10 @@ class Interpreter(Protocol):
         """`tensor.grad` is about to be read, or to be set."""
         ...
 
+    def drawn(self, aval: Any, draw: Callable[[], Any]) -> Any:
+        """Random numbers: what draw() gives at every run of the trace."""
+        ...
+
     def refuse(self, what: str, why: str) -> None:
         """Called before something that only works on values that are known; may raise."""
         ...

@@ -78,7 +78,7 @@ class Stage:
         self.graph = Graph(name, ())
         self.memory: dict[int, Memory] = {}
         self.gradients: dict[int, Gradient] = {}
-        self.numbers: list[tuple[Var, Callable[[], float]]] = []
+        self.numbers: list[tuple[Var, Callable[[], Any]]] = []
         self.assumptions: list[tuple[Callable[[], bool], bool]] = []
         self._counts: dict[int, int] = {}
         self._options: dict[int, dict[str, Any]] = {}
@@ -166,6 +166,12 @@ class Stage:
         if before is not None:
             self.symbol(before)
             self.memory[id(before.value)].grad_of.append(tensor)
+
+    def drawn(self, aval: Aval, draw: Callable[[], Any]) -> Symbol:
+        """An input of the graph that is drawn anew at every run, in the order of the trace."""
+        var = Var(aval)
+        self.numbers.append((var, draw))
+        return self._issue(var)
 
     def refuse(self, what: str, why: str) -> None:
         """Raise the error for a program that wants something which only a run can give."""

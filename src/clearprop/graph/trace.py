@@ -30,8 +30,10 @@ def trace(
     inputs, arrays made inside become constants. `names` gives names to arrays from outside, by id.
     Nothing is computed and nothing changes: a call of the result does what the function does.
 
-    Errors: TraceError for a decision that depends on a value (`if loss > 1`, `.item()`), for random
-    numbers, and for a traced tensor that is stored outside other than as a gradient.
+    Random numbers (`rand`, dropout) are drawn anew at every run, from the same generator.
+
+    Errors: TraceError for a decision that depends on a value (`if loss > 1`, `.item()`), and for a
+    traced tensor that is stored outside other than as a gradient.
 
     >>> import clearprop as cp
     >>> from clearprop.graph import trace

@@ -62,15 +62,16 @@ class Traced:
     """A graph with what is needed to call it.
 
     The graph's inputs are the Tensors among the arguments, then the arrays of `sources`, which the
-    function read or wrote (weights, buffers, data), then `numbers` (learning rates). Its outputs
-    are the Tensors of `result`, which holds output numbers, and then the gradients of `gradients`.
+    function read or wrote (weights, buffers, data), then `numbers`, which are asked for at every
+    run, in this order (learning rates, random numbers). Its outputs are the Tensors of `result`,
+    which holds output numbers, and then the gradients of `gradients`.
     `assumptions` and `conditions`: what was decided while tracing, and how.
     """
 
     graph: Graph
     arguments: int
     sources: tuple[Source, ...]
-    numbers: tuple[Callable[[], float], ...]
+    numbers: tuple[Callable[[], Any], ...]
     result: Any
     gradients: tuple[GradientEffect, ...]
     assumptions: tuple[tuple[Callable[[], bool], bool], ...]

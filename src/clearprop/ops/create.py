@@ -260,8 +260,15 @@ def eye(
 
 
 # ---------------------------------------------------------------------- random
-def _generator(generator: Generator | None) -> Generator:
-    return random_module.default_generator if generator is None else generator
+def _random(
+    shape: tuple[int, ...],
+    d: dtype,
+    draw: Any,
+    generator: Generator | None,
+    requires_grad: bool = False,
+) -> Tensor:
+    out = wrap(random_module.drawn(shape, d, draw, generator), None)
+    return out.requires_grad_() if requires_grad else out
 
 
 def _drawn(name: str, doc: str, draw: Any) -> Any:
@@ -274,7 +281,8 @@ def _drawn(name: str, doc: str, draw: Any) -> Any:
     ) -> Tensor:
         _cpu(device)
         d = get_default_dtype() if dtype is None else as_dtype(dtype)
-        return _finish(draw(_generator(generator), sizes(name, size), d.np), requires_grad)
+        shape = sizes(name, size)
+        return _random(shape, d, lambda g: draw(g, shape, d.np), generator, requires_grad)
 
     sample.__name__ = sample.__qualname__ = name
     sample.__doc__ = doc
@@ -317,8 +325,8 @@ def randint(
     if size is None:
         low, high, size = 0, low, high
     d = int64 if dtype is None else as_dtype(dtype)
-    drawn = _generator(generator).randint(low, high, sizes("randint", (tuple(size),)))
-    return _finish(np.asarray(drawn).astype(d.np))
+    shape = sizes("randint", (tuple(size),))
+    return _random(shape, d, lambda g: g.randint(low, high, shape), generator)
 
 
 def randperm(
@@ -326,9 +334,8 @@ def randperm(
 ) -> Tensor:
     """A random permutation of 0 ... n-1."""
     _cpu(device)
-    return _finish(
-        _generator(generator).randperm(n).astype((int64 if dtype is None else as_dtype(dtype)).np)
-    )
+    d = int64 if dtype is None else as_dtype(dtype)
+    return _random((n,), d, lambda g: g.randperm(n), generator)
 
 
 def normal(
@@ -339,17 +346,14 @@ def normal(
         shape = np.broadcast_shapes(*(t.shape for t in (mean, std) if isinstance(t, Tensor)))
         z = randn(shape, generator=generator)
         return (z * std + mean).detach()
-    return _finish(
-        _generator(generator).normal(
-            sizes("normal", (tuple(size),)), get_default_dtype().np, mean, std
-        )
-    )
+    shape, d = sizes("normal", (tuple(size),)), get_default_dtype()
+    return _random(shape, d, lambda g: g.normal(shape, d.np, mean, std), generator)
 
 
 def bernoulli(p: Tensor, *, generator: Generator | None = None) -> Tensor:
     """1 with probability p, else 0, elementwise."""
-    drawn = _generator(generator).bernoulli(p.array("bernoulli()"), p.shape)
-    return _finish(np.asarray(drawn).astype(p.value.dtype))
+    chance, shape = p.array("bernoulli()"), p.shape
+    return _random(shape, p.dtype, lambda g: g.bernoulli(chance, shape), generator)
 
 
 def multinomial(
@@ -360,10 +364,11 @@ def multinomial(
     generator: Generator | None = None,
 ) -> Tensor:
     """Indices drawn with the given (unnormalised) probabilities, per row."""
-    drawn = _generator(generator).multinomial(
-        probs.array("multinomial()"), num_samples, replacement
+    chances = probs.array("multinomial()")
+    shape = (*probs.shape[:-1], num_samples)
+    return _random(
+        shape, int64, lambda g: g.multinomial(chances, num_samples, replacement), generator
     )
-    return _finish(np.asarray(drawn).astype(np.int64))
 
 
 __all__ = [

@@ -6,45 +6,41 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
 from clearprop.core import Tensor, wrap
-from clearprop.core import random as random_module
-from clearprop.core.random import Generator
+from clearprop.core.random import Generator, drawn
 from clearprop.ops.inplace import overwrite
 
 
 def _fill(x: Tensor, draw: Any, generator: Generator | None, op: str) -> Tensor:
-    source = random_module.default_generator if generator is None else generator
-    value = np.asarray(draw(source), x.value.dtype)
-    return overwrite(x, wrap(value.reshape(x.shape), None), op)
+    """x filled with draw(generator, shape, dtype)."""
+    shape, d = x.shape, x.value.dtype
+    value = drawn(shape, x.dtype, lambda g: draw(g, shape, d), generator)
+    return overwrite(x, wrap(value, None), op)
 
 
 def uniform_(
     x: Tensor, a: float = 0.0, b: float = 1.0, *, generator: Generator | None = None
 ) -> Tensor:
     """Fill with uniform numbers in [a, b)."""
-    return _fill(x, lambda g: g.uniform(x.shape, x.value.dtype, a, b), generator, "uniform_")
+    return _fill(x, lambda g, shape, d: g.uniform(shape, d, a, b), generator, "uniform_")
 
 
 def normal_(
     x: Tensor, mean: float = 0.0, std: float = 1.0, *, generator: Generator | None = None
 ) -> Tensor:
     """Fill with normal numbers."""
-    return _fill(x, lambda g: g.normal(x.shape, x.value.dtype, mean, std), generator, "normal_")
+    return _fill(x, lambda g, shape, d: g.normal(shape, d, mean, std), generator, "normal_")
 
 
 def bernoulli_(x: Tensor, p: Any = 0.5, *, generator: Generator | None = None) -> Tensor:
     """Fill with 1 (probability p) or 0."""
     chance = p.array("bernoulli_()") if isinstance(p, Tensor) else p
-    return _fill(x, lambda g: g.bernoulli(chance, x.shape), generator, "bernoulli_")
+    return _fill(x, lambda g, shape, d: g.bernoulli(chance, shape), generator, "bernoulli_")
 
 
 def exponential_(x: Tensor, lambd: float = 1.0, *, generator: Generator | None = None) -> Tensor:
     """Fill with exponentially distributed numbers of rate lambd."""
-    return _fill(
-        x, lambda g: g.exponential(x.shape, x.value.dtype, lambd), generator, "exponential_"
-    )
+    return _fill(x, lambda g, shape, d: g.exponential(shape, d, lambd), generator, "exponential_")
 
 
 def random_(
@@ -53,4 +49,4 @@ def random_(
     """Fill with integers in [low, high), or [0, low) when only one bound is given."""
     if high is None:
         low, high = 0, low
-    return _fill(x, lambda g: g.randint(low, high, x.shape), generator, "random_")
+    return _fill(x, lambda g, shape, d: g.randint(low, high, shape), generator, "random_")

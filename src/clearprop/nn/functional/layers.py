@@ -78,6 +78,11 @@ def dropout(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool 
     if p == 1:
         mask = wrap(np.zeros(input.shape, d), None)
     else:
-        keep = random_module.default_generator.uniform(input.shape, np.float32) >= p
-        mask = wrap(keep.astype(d) / d.type(1 - p), None)
+        shape, scale = input.shape, 1 / d.type(1 - p)
+        mask = wrap(
+            random_module.drawn(
+                shape, input.dtype, lambda g: (g.uniform(shape, np.float32) >= p) * scale
+            ),
+            None,
+        )
     return input.mul_(mask) if inplace else input * mask  # type: ignore[attr-defined,no-any-return]
