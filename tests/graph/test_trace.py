@@ -315,6 +315,19 @@ class TestMemory:
 
         self.same(f, cp.arange(6.0).reshape(2, 3))
 
+    def test_a_reshape_that_may_be_a_copy_is_not_written_to(self):
+        def f(x, write):
+            y = x.t() * 2  # NumPy lays it out like x.t(): flatten() copies
+            flat = y.flatten()
+            if write:
+                y.add_(1)
+            return flat + 1
+
+        self.same(lambda x: f(x, False), cp.arange(6.0).reshape(2, 3))
+        with pytest.raises(cp.errors.TraceError, match=r"may or may not.*contiguous\(\)"):
+            trace(lambda x: f(x, True), cp.ones(2, 3))
+        self.same(lambda x: f(x.t().contiguous(), True), cp.arange(6.0).reshape(2, 3))
+
     def test_indexed_assignment(self):
         def f(x):
             x[1:, 0] = x[0, 1:]

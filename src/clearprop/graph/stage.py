@@ -12,7 +12,7 @@ from __future__ import annotations
 import itertools
 import sys
 import weakref
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -23,16 +23,32 @@ from clearprop.core.state import Interpreter
 from clearprop.errors import TraceError
 from clearprop.graph.ir import Equation, Graph, Origin, Var, aval_of, output_avals
 from clearprop.ops import movement
+from clearprop.ops.contract import MATMUL
 from clearprop.ops.elementwise import WHERE
 
 
 class Symbol:
     """Memory in a trace. It has what ops ask of an array: shape and dtype.
 
-    `base` and `step` (primitive, params) say of which memory it is a view.
+    `base` and `step` (primitive, params) say of which memory it is a view. `array` is the memory
+    itself if it comes from outside; `row_major` says that eager mode would surely lay it out so;
+    `doubtful` are reshapes of it that eager mode may or may not have copied.
     """
 
-    __slots__ = ("__weakref__", "base", "dtype", "seen", "shape", "stage", "step", "var", "version")
+    __slots__ = (
+        "__weakref__",
+        "array",
+        "base",
+        "doubtful",
+        "dtype",
+        "row_major",
+        "seen",
+        "shape",
+        "stage",
+        "step",
+        "var",
+        "version",
+    )
 
     def __init__(self, stage: Stage, var: Var) -> None:
         self.stage = stage
@@ -43,6 +59,9 @@ class Symbol:
         self.base: Symbol | None = None
         self.step: tuple[Primitive, dict[str, Any]] | None = None
         self.seen = 0  # the version of the base that `var` was taken from
+        self.array: np.ndarray | None = None
+        self.row_major = True
+        self.doubtful: list[weakref.ref[Symbol]] = []
 
 
 class Memory(NamedTuple):
@@ -102,9 +121,11 @@ class Stage:
         symbols = [self.symbol(v) for v in values]
         made = self.emit(prim, [self.read(s) for s in symbols], params)
         outs = tuple(self._issue(v) for v in made)
-        if isinstance(prim.lower, View) and self._shares(prim, values, params):
-            (view,), (base,) = outs, symbols
-            view.base, view.step, view.seen = base, (prim, params), base.version
+        if isinstance(prim.lower, View) and not prim.variadic:
+            self._link(outs[0], symbols[0], prim, params)
+        elif prim not in ROW_MAJOR and not all(map(_is_row_major, symbols)):
+            for out in outs:  # NumPy lays out results like their operands
+                out.row_major = sum(n > 1 for n in out.shape) < 2
         return outs if prim.outputs > 1 else outs[0]
 
     def write(self, target: Any, source: Any) -> None:
@@ -112,14 +133,18 @@ class Stage:
         new = self.read(self.symbol(source))
         self._last_write = next(self._writes)
         symbol = self.symbol(target)
-        if symbol.base is None:
-            symbol.var = new
-            symbol.version += 1
+        root, chain = _root(symbol)
+        if any(view() is not None for view in root.doubtful):
+            self.refuse(
+                "an in-place op",
+                "reshape() or flatten() may or may not have copied this memory, whose elements do"
+                " not lie in row-major order; use contiguous() or clone() before it",
+            )
+        if chain:
+            self.write(root, self._joined(root, chain, new))
             return
-        chain = list(_chain(symbol))
-        root = chain[0].base
-        assert root is not None
-        self.write(root, self._joined(root, chain, new))
+        root.var = new
+        root.version += 1
 
     def snapshot(self, value: Any) -> Symbol:
         """New memory that holds what `value` holds now."""
@@ -195,6 +220,7 @@ class Stage:
         if known is None:
             var, constant = self._var_of(value)
             known = self.memory[id(value)] = Memory(value, self._issue(var), var, constant, {}, [])
+            known.symbol.array = value
         if owner is not None and id(owner) not in known.owners:
             known.owners[id(owner)] = weakref.ref(owner)
         return known.symbol
@@ -203,7 +229,7 @@ class Stage:
         """The Var that this memory holds now; views whose base has changed are taken again."""
         if symbol.base is None or not self._last_write:
             return symbol.var
-        for view in _chain(symbol):
+        for view in _root(symbol)[1]:
             base, step = view.base, view.step
             assert base is not None and step is not None
             if view.seen != base.version:
@@ -255,20 +281,23 @@ class Stage:
         return self.emit(movement.expand_p, [var], {"shape": array.shape})[0], True
 
     # ------------------------------------------------------------------ views
-    def _shares(self, prim: Primitive, values: Sequence[Any], params: dict[str, Any]) -> bool:
-        """Whether eager mode would return a view here: reshape copies what is not contiguous."""
+    def _link(self, out: Symbol, base: Symbol, prim: Primitive, params: dict[str, Any]) -> None:
+        """Make `out` a view of `base` where eager mode would: reshape copies what does not lie in
+        the right order, flip and pad always copy.
+        """
         assert isinstance(prim.lower, View)
-        if prim.lower.shares or prim.variadic:
-            return not prim.variadic
-        (value,) = values
-        value = value.value if isinstance(value, Tensor) else value
-        array = value if isinstance(value, np.ndarray) else _laid_out(value)
-        return array.size == 0 or np.may_share_memory(array, prim.eager(array, **params))
+        if not prim.lower.shares:
+            layout = _layout(base)
+            if layout is None:
+                _root(base)[0].doubtful.append(weakref.ref(out))
+            elif layout.size and not np.may_share_memory(layout, prim.eager(layout, **params)):
+                return
+        out.base, out.step, out.seen = base, (prim, params), base.version
 
     def _joined(self, root: Symbol, chain: Sequence[Symbol], new: Var) -> Symbol:
         """root with `new` at the place of the view at the end of the chain."""
-        mask = np.zeros(root.shape, bool)
-        region = mask
+        like = np.empty(root.shape, bool) if root.array is None else root.array
+        region = mask = np.zeros_like(like, bool)
         for view in chain:
             assert view.step is not None
             region = view.step[0].eager(region, **view.step[1])
@@ -286,23 +315,31 @@ def _part(options: dict[str, Any], name: str, i: int) -> Callable[[], float]:
     return lambda: float(options[name][i])
 
 
-def _chain(symbol: Symbol) -> Iterator[Symbol]:
-    """The views from the one next to the root to `symbol` itself."""
-    out = []
-    view: Symbol | None = symbol
-    while view is not None and view.base is not None:
-        out.append(view)
-        view = view.base
-    return reversed(out)
+# Primitives whose kernels lay out their result in row-major order, whatever they are given.
+ROW_MAJOR = frozenset({movement.clone_p, movement.unslice_p, MATMUL})
 
 
-def _laid_out(symbol: Symbol) -> np.ndarray:
-    """An array with the memory layout that this memory would have in eager mode."""
-    chain = list(_chain(symbol))
-    root = chain[0].base if chain else symbol
-    assert root is not None
-    out = np.empty(root.shape, root.dtype)
+def _root(symbol: Symbol) -> tuple[Symbol, list[Symbol]]:
+    """The memory that a symbol is a view of, and the views from the one next to it to `symbol`."""
+    chain = []
+    while symbol.base is not None:
+        chain.append(symbol)
+        symbol = symbol.base
+    return symbol, chain[::-1]
+
+
+def _layout(symbol: Symbol) -> np.ndarray | None:
+    """An array that lies in memory as this one would in eager mode; None if that is not known."""
+    root, chain = _root(symbol)
+    if root.array is None and not root.row_major:
+        return None
+    out = np.empty(root.shape, root.dtype) if root.array is None else root.array
     for view in chain:
         assert view.step is not None
         out = view.step[0].eager(out, **view.step[1])
     return out
+
+
+def _is_row_major(symbol: Symbol) -> bool:
+    layout = _layout(symbol)
+    return layout is not None and layout.flags.c_contiguous
