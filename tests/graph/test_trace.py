@@ -324,9 +324,33 @@ class TestMemory:
             return flat + 1
 
         self.same(lambda x: f(x, False), cp.arange(6.0).reshape(2, 3))
-        with pytest.raises(cp.errors.TraceError, match=r"may or may not.*contiguous\(\)"):
+        with pytest.raises(cp.errors.TraceError, match=r"may or may not.*use clone\(\)"):
             trace(lambda x: f(x, True), cp.ones(2, 3))
-        self.same(lambda x: f(x.t().contiguous(), True), cp.arange(6.0).reshape(2, 3))
+
+        def plain(x):
+            y = (x.t() * 2).clone()
+            flat = y.flatten()
+            y.add_(1)
+            return flat + 1
+
+        self.same(plain, cp.arange(6.0).reshape(2, 3))
+
+    def test_contiguous_is_the_same_memory_or_a_copy_as_in_eager_mode(self):
+        def f(x):
+            same, other = (x @ x.t()).contiguous(), x.t().contiguous()
+            same.add_(1)
+            other.add_(1)
+            return same.sum() + other.sum() + x
+
+        self.same(f, cp.arange(6.0).reshape(2, 3))
+
+        def doubtful(x):
+            y = x.t() * 2
+            y.contiguous().add_(1)
+            return y
+
+        with pytest.raises(cp.errors.TraceError, match="may or may not"):
+            trace(doubtful, cp.ones(2, 3))
 
     def test_indexed_assignment(self):
         def f(x):

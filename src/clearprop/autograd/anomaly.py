@@ -68,6 +68,9 @@ class Checked:
     def drawn(self, aval: Aval, draw: Callable[[], Any]) -> Any:
         return draw()
 
+    def contiguous(self, x: Tensor, clone: Callable[[Tensor], Tensor]) -> Tensor:
+        return x if x.value.flags.c_contiguous else clone(x)
+
     def refuse(self, what: str, why: str) -> None:
         """Every value is known here."""
 

@@ -57,6 +57,10 @@ class Interpreter(Protocol):
         """Random numbers: what draw() gives at every run of the trace."""
         ...
 
+    def contiguous(self, x: Any, clone: Callable[[Any], Any]) -> Any:
+        """x itself if its elements lie in row-major order, else clone(x)."""
+        ...
+
     def refuse(self, what: str, why: str) -> None:
         """Called before something that only works on values that are known; may raise."""
         ...

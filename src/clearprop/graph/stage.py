@@ -137,8 +137,8 @@ class Stage:
         if any(view() is not None for view in root.doubtful):
             self.refuse(
                 "an in-place op",
-                "reshape() or flatten() may or may not have copied this memory, whose elements do"
-                " not lie in row-major order; use contiguous() or clone() before it",
+                "reshape(), flatten() or contiguous() may or may not have copied this memory, whose"
+                " elements may lie in another than row-major order; use clone() before it",
             )
         if chain:
             self.write(root, self._joined(root, chain, new))
@@ -149,6 +149,19 @@ class Stage:
     def snapshot(self, value: Any) -> Symbol:
         """New memory that holds what `value` holds now."""
         return self._issue(self.read(self.symbol(value)))
+
+    def contiguous(self, x: Tensor, clone: Callable[[Tensor], Tensor]) -> Tensor:
+        """x itself, or a clone; where eager mode might do either, neither may be written to."""
+        symbol = self.symbol(x)
+        layout = _layout(symbol)
+        if layout is not None and layout.flags.c_contiguous:
+            return x
+        out = clone(x)
+        if layout is None:
+            root, copy = _root(symbol)[0], self.symbol(out)
+            root.doubtful.append(weakref.ref(copy))
+            copy.doubtful.append(weakref.ref(root))
+        return out
 
     def assume(self, decide: Callable[[], bool], answer: bool) -> None:
         """Note what the trace depends on."""

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from clearprop.core import Tensor, apply, int64, wrap
+from clearprop.core import Tensor, apply, int64, local, wrap
 from clearprop.core.tensor import known
 from clearprop.errors import DtypeError, ShapeError
 from clearprop.ops import elementwise as ew
@@ -111,8 +111,9 @@ def clone(x: Tensor) -> Tensor:
 
 def contiguous(x: Tensor) -> Tensor:
     """x itself if its elements lie in row-major order, else a copy."""
-    if x.value.__class__ is not np.ndarray:  # a traced view may lie in any order
-        return x if x.value.base is None else clone(x)
+    interpreter = local.c.interpreter
+    if interpreter is not None:
+        return interpreter.contiguous(x, clone)  # type: ignore[no-any-return]
     return x if x.value.flags.c_contiguous else clone(x)
 
 
