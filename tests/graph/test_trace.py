@@ -360,6 +360,14 @@ class TestMemory:
 
         self.same(f, cp.arange(9.0).reshape(3, 3))
 
+    def test_a_number_under_a_mask_and_sorting(self):
+        def f(x):
+            x[x > 3] = 0.5
+            x[cp.tensor([True, False, True])] = x.sum()
+            return x.sort(1, descending=True).values + x.topk(2).indices.sum() + x.median()
+
+        self.same(f, cp.arange(9.0).reshape(3, 3).flip(1))
+
     def test_a_swap_of_two_inputs(self):
         def f(x, y):
             old = x.clone()

@@ -8,7 +8,18 @@ from typing import Any
 
 import numpy as np
 
-from clearprop.core import Tensor, apply, int64, local, wrap
+from clearprop.core import (
+    Aval,
+    Example,
+    Opaque,
+    Tensor,
+    apply,
+    float64,
+    int64,
+    local,
+    primitive,
+    wrap,
+)
 from clearprop.core.tensor import known
 from clearprop.errors import DtypeError, ShapeError
 from clearprop.ops import elementwise as ew
@@ -28,20 +39,35 @@ from clearprop.ops.shapes import narrow, squeeze, unsqueeze
 
 
 # ---------------------------------------------------------------------- sorting
+def _argsort(x: np.ndarray, *, dim: int, descending: bool) -> np.ndarray:
+    if not descending:
+        return np.argsort(x, dim, kind="stable")
+    # a stable descending order: sort the reversed sequence, and reverse
+    order = np.argsort(np.flip(x, dim), dim, kind="stable")
+    return np.ascontiguousarray(np.flip(x.shape[dim] - 1 - order, dim))
+
+
+argsort_p = primitive(
+    "argsort",
+    doc="Indices that sort x along dim; equal elements keep their order.",
+    eager=_argsort,
+    shape=lambda x, *, dim, descending: Aval(x.shape, int64),
+    vjp=(None,),
+    lower=Opaque("sorts"),
+    examples=(
+        Example((Aval((3, 4), float64),), {"dim": 1, "descending": False}),
+        Example((Aval((3, 4), float64),), {"dim": 0, "descending": True}),
+    ),
+)
+
+
 @dims_by_any_name
 def argsort(x: Tensor, dim: int = -1, descending: bool = False, stable: bool = False) -> Tensor:
     """Indices that sort x along dim (always stable)."""
-    a = x.array("argsort()")
-    if not a.ndim:
-        return wrap(np.zeros((), np.int64), None)
     d = normal_dim("argsort", dim, x.ndim)
-    if descending:  # a stable descending order: sort the reversed sequence, and reverse
-        n = a.shape[d]
-        return wrap(
-            np.ascontiguousarray(np.flip(n - 1 - np.argsort(np.flip(a, d), d, kind="stable"), d)),
-            None,
-        )
-    return wrap(np.argsort(a, d, kind="stable"), None)
+    if not x.ndim:
+        return wrap(np.zeros((), np.int64), None)
+    return apply(argsort_p, x, dim=d, descending=bool(descending))
 
 
 @dims_by_any_name

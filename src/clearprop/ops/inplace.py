@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from clearprop.core import Aval, Leaf, Node, Tensor, apply, apply_view, bump, local, wrap
+from clearprop.core import Aval, Leaf, Node, Tensor, apply, apply_view, bool_, bump, local, wrap
 from clearprop.core.tensor import refresh, version_cell
 from clearprop.errors import AutogradError, DtypeError, ShapeError
 from clearprop.ops import elementwise as ew
@@ -206,7 +206,21 @@ def zero_(x: Tensor) -> Tensor:
 
 
 def setitem(x: Tensor, idx: Any, value: Any) -> None:
-    """`x[idx] = value`, recorded like every other op."""
+    """`x[idx] = value`, recorded like every other op.
+
+    One number under a mask is `where`, whose result does not depend on how many elements it hits.
+    """
+    if (
+        isinstance(idx, Tensor)
+        and idx.dtype is bool_
+        and 0 < idx.ndim <= x.ndim
+        and idx.shape == x.shape[: idx.ndim]
+        and not (isinstance(value, Tensor | np.ndarray) and value.ndim)
+    ):
+        mask = movement.reshape_to(idx, idx.shape + (1,) * (x.ndim - idx.ndim))
+        new = tensor_as(value, x.dtype, "setitem")
+        overwrite(x, ew.where(mask, new, x), "setitem")
+        return
     entries = _entries(x, idx)
     part, tensors = basic(x, entries)
     if all(t is None for t in tensors):
