@@ -97,27 +97,54 @@ def run(
     before = c.grad
     c.grad = create_graph
     try:
-        return _walk(outputs, grads, targets, retain, create_graph)
+        return _start(outputs, grads, targets, retain, create_graph)
     finally:
         c.grad = before
 
 
-def _walk(
+def from_scalar(node: Node, d: np.dtype, retain: bool) -> None:
+    """`run` for what most programs do: one 0-d output, its gradient 1, all leaves accumulate,
+    nothing looks on.
+    """
+    c = local.c
+    before = c.grad
+    c.grad = False
+    try:
+        _walk(collect([node]), {node: constant(1, d, ()).value}, None, retain, False, True)
+    finally:
+        c.grad = before
+
+
+def _start(
     outputs: Any, grads: Any, targets: Any, retain: bool, create_graph: bool
 ) -> dict[Any, Tensor]:
-    """Cotangents are Tensors, or bare arrays where nothing will ask how they were computed."""
+    """Walk from the cotangents of the outputs: Tensors, or bare arrays where nothing will ask how
+    they were computed.
+    """
     c = local.c
     bare = not create_graph and not c.anomaly and c.interpreter is None
     add = _add_arrays if bare else operator.add
-    run, sum_of = c.run, np.add
     cotangents: dict[Any, Any] = {}
-    found: dict[Any, Tensor] = {}
     roots = [y.node for y in outputs]
     for i, node in enumerate(roots):
         g = _own(grads[i]) if node.__class__ is Leaf else grads[i]
         g = g.value if bare else g
         cotangents[node] = add(cotangents[node], g) if node in cotangents else g
-    nodes = collect(roots)
+    return _walk(collect(roots), cotangents, targets, retain, create_graph, bare)
+
+
+def _walk(
+    nodes: list[Any],
+    cotangents: dict[Any, Any],
+    targets: Any,
+    retain: bool,
+    create_graph: bool,
+    bare: bool,
+) -> dict[Any, Tensor]:
+    c = local.c
+    add = _add_arrays if bare else operator.add
+    run, sum_of = c.run, np.add
+    found: dict[Any, Tensor] = {}
     useful = None if targets is None else needed(nodes, targets)
     quick = bare and targets is None
     pop, get = cotangents.pop, cotangents.get
@@ -162,6 +189,12 @@ def _walk(
                 node.saved = node.out = None
             continue
         kind = node.__class__
+        if kind is Leaf and quick and node.hooks is None and node.post_hooks is None:
+            x = node.tensor()
+            held = None if x is None else x.__dict__
+            if held is not None and held.get("grad") is None:
+                held["grad"] = _tensor(g)
+                continue
         if node.hooks or node.retain is not None:
             g = _observed(node, g, bare)
         if targets is not None and node in targets:

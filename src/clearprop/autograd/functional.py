@@ -9,7 +9,7 @@ from typing import Any
 
 from clearprop.autograd import engine
 from clearprop.autograd.anomaly import Checked
-from clearprop.core import Leaf, Tensor, local
+from clearprop.core import Leaf, Node, Tensor, local
 from clearprop.errors import AutogradError
 from clearprop.ops import zeros_like
 from clearprop.ops.broadcasting import here
@@ -149,6 +149,20 @@ def _tensor_backward(
     inputs: Any = None,
 ) -> None:
     """Back-propagate from this tensor: add d(self)/d(leaf) to `.grad` of every leaf behind it."""
+    c = local.c
+    node = self.node
+    if (
+        gradient is None
+        and inputs is None
+        and not create_graph
+        and c.interpreter is None
+        and not c.anomaly
+        and node.__class__ is Node
+        and self.view_of is None
+        and not self.value.shape
+    ):
+        engine.from_scalar(node, self.value.dtype, bool(retain_graph))
+        return
     if inputs is not None:
         backward(self, None if gradient is None else [gradient], retain_graph, create_graph, inputs)
         return
