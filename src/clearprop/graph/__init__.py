@@ -3,7 +3,8 @@
 from clearprop.graph.evaluate import evaluate, replay
 from clearprop.graph.ir import Equation, Graph, Origin, Var
 from clearprop.graph.passes import PASSES, Pass, optimize
-from clearprop.graph.stage import Stage, Symbol
+from clearprop.graph.stage import Stage
+from clearprop.graph.symbols import Symbol
 from clearprop.graph.text import parse, text
 from clearprop.graph.trace import trace
 from clearprop.graph.traced import Traced

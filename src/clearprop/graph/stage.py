@@ -13,7 +13,7 @@ import itertools
 import sys
 import weakref
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -22,70 +22,10 @@ from clearprop.core.provenance import user_frame
 from clearprop.core.state import Interpreter
 from clearprop.errors import TraceError
 from clearprop.graph.ir import Equation, Graph, Origin, Var, aval_of, output_avals
+from clearprop.graph.symbols import Gradient, Memory, Symbol, is_row_major, layout_of, root_of
 from clearprop.ops import movement
 from clearprop.ops.contract import MATMUL
 from clearprop.ops.elementwise import WHERE
-
-
-class Symbol:
-    """Memory in a trace. It has what ops ask of an array: shape and dtype.
-
-    `base` and `step` (primitive, params) say of which memory it is a view. `array` is the memory
-    itself if it comes from outside; `row_major` says that eager mode would surely lay it out so;
-    `doubtful` are reshapes of it that eager mode may or may not have copied.
-    """
-
-    __slots__ = (
-        "__weakref__",
-        "array",
-        "base",
-        "doubtful",
-        "dtype",
-        "row_major",
-        "seen",
-        "shape",
-        "stage",
-        "step",
-        "var",
-        "version",
-    )
-
-    def __init__(self, stage: Stage, var: Var) -> None:
-        self.stage = stage
-        self.var = var
-        self.shape = var.aval.shape
-        self.dtype = var.aval.dtype.np
-        self.version = 0
-        self.base: Symbol | None = None
-        self.step: tuple[Primitive, dict[str, Any]] | None = None
-        self.seen = 0  # the version of the base that `var` was taken from
-        self.array: np.ndarray | None = None
-        self.row_major = True
-        self.doubtful: list[weakref.ref[Symbol]] = []
-
-
-class Memory(NamedTuple):
-    """An array from outside, its symbol, and the Var that stood for it at first. `constant`: it can
-    never be written to, and is in the graph already. `owners`: tensors that have brought it in, by
-    id; `grad_of`: the tensor of whose gradient this was the array when the trace began.
-    """
-
-    array: np.ndarray
-    symbol: Symbol
-    start: Var
-    constant: bool
-    owners: dict[int, weakref.ref[Tensor]]
-    grad_of: list[Tensor]
-
-
-class Gradient(NamedTuple):
-    """What `tensor.grad` was before the trace, and whether the function asked for it before it set
-    it.
-    """
-
-    tensor: Tensor
-    before: Tensor | None
-    asked: bool
 
 
 class Stage:
@@ -123,7 +63,7 @@ class Stage:
         outs = tuple(self._issue(v) for v in made)
         if isinstance(prim.lower, View) and not prim.variadic:
             self._link(outs[0], symbols[0], prim, params)
-        elif prim not in ROW_MAJOR and not all(map(_is_row_major, symbols)):
+        elif prim not in ROW_MAJOR and not all(map(is_row_major, symbols)):
             for out in outs:  # NumPy lays out results like their operands
                 out.row_major = sum(n > 1 for n in out.shape) < 2
         return outs if prim.outputs > 1 else outs[0]
@@ -133,7 +73,7 @@ class Stage:
         new = self.read(self.symbol(source))
         self._last_write = next(self._writes)
         symbol = self.symbol(target)
-        root, chain = _root(symbol)
+        root, chain = root_of(symbol)
         if any(view() is not None for view in root.doubtful):
             self.refuse(
                 "an in-place op",
@@ -153,12 +93,12 @@ class Stage:
     def contiguous(self, x: Tensor, clone: Callable[[Tensor], Tensor]) -> Tensor:
         """x itself, or a clone; where eager mode might do either, neither may be written to."""
         symbol = self.symbol(x)
-        layout = _layout(symbol)
+        layout = layout_of(symbol)
         if layout is not None and layout.flags.c_contiguous:
             return x
         out = clone(x)
         if layout is None:
-            root, copy = _root(symbol)[0], self.symbol(out)
+            root, copy = root_of(symbol)[0], self.symbol(out)
             root.doubtful.append(weakref.ref(copy))
             copy.doubtful.append(weakref.ref(root))
         return out
@@ -242,7 +182,7 @@ class Stage:
         """The Var that this memory holds now; views whose base has changed are taken again."""
         if symbol.base is None or not self._last_write:
             return symbol.var
-        for view in _root(symbol)[1]:
+        for view in root_of(symbol)[1]:
             base, step = view.base, view.step
             assert base is not None and step is not None
             if view.seen != base.version:
@@ -300,9 +240,9 @@ class Stage:
         """
         assert isinstance(prim.lower, View)
         if not prim.lower.shares:
-            layout = _layout(base)
+            layout = layout_of(base)
             if layout is None:
-                _root(base)[0].doubtful.append(weakref.ref(out))
+                root_of(base)[0].doubtful.append(weakref.ref(out))
             elif layout.size and not np.may_share_memory(layout, prim.eager(layout, **params)):
                 return
         out.base, out.step, out.seen = base, (prim, params), base.version
@@ -330,29 +270,3 @@ def _part(options: dict[str, Any], name: str, i: int) -> Callable[[], float]:
 
 # Primitives whose kernels lay out their result in row-major order, whatever they are given.
 ROW_MAJOR = frozenset({movement.clone_p, movement.unslice_p, MATMUL})
-
-
-def _root(symbol: Symbol) -> tuple[Symbol, list[Symbol]]:
-    """The memory that a symbol is a view of, and the views from the one next to it to `symbol`."""
-    chain = []
-    while symbol.base is not None:
-        chain.append(symbol)
-        symbol = symbol.base
-    return symbol, chain[::-1]
-
-
-def _layout(symbol: Symbol) -> np.ndarray | None:
-    """An array that lies in memory as this one would in eager mode; None if that is not known."""
-    root, chain = _root(symbol)
-    if root.array is None and not root.row_major:
-        return None
-    out = np.empty(root.shape, root.dtype) if root.array is None else root.array
-    for view in chain:
-        assert view.step is not None
-        out = view.step[0].eager(out, **view.step[1])
-    return out
-
-
-def _is_row_major(symbol: Symbol) -> bool:
-    layout = _layout(symbol)
-    return layout is not None and layout.flags.c_contiguous

@@ -13,7 +13,8 @@ import numpy as np
 from clearprop.core import Tensor, wrap
 from clearprop.errors import TraceError
 from clearprop.graph.ir import Var, aval_of
-from clearprop.graph.stage import Memory, Stage
+from clearprop.graph.stage import Stage
+from clearprop.graph.symbols import Memory
 from clearprop.graph.traced import Condition, GradientEffect, Source, Traced
 from clearprop.graph.tree import map_tensors, tensors_in
 from clearprop.graph.verify import verify
