@@ -213,6 +213,52 @@ def test_a_weight_that_is_exchanged_is_found_again():
     assert not traced.holds()
 
 
+class Scaled(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.scale = 2.0
+        self.drop = nn.Dropout(0.5)
+        self.layer = nn.Linear(2, 2)
+
+    def forward(self, x):
+        return self.drop(self.layer(x)) * self.scale
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda net: net.eval(),
+        lambda net: net.drop.eval(),
+        lambda net: setattr(net, "scale", 3.0),
+        lambda net: setattr(net.layer, "weight", nn.Parameter(cp.ones(2, 2))),
+        lambda net: setattr(net, "drop", nn.Dropout(0.5)),
+        lambda net: setattr(net.drop, "p", 0.1),
+        lambda net: net.register_forward_hook(lambda *a: None),
+    ],
+    ids=["eval", "eval of a part", "option", "parameter", "child", "option of a part", "hook"],
+)
+def test_a_module_that_has_changed_is_noticed(change):
+    net = Scaled()
+    traced = trace(net, cp.ones(1, 2))
+    net.scale = 2.0  # the same again
+    with cp.no_grad():
+        net.layer.weight.add_(1)  # another value, the same parameter
+    traced(cp.ones(1, 2))
+    change(net)
+    with pytest.raises(cp.errors.TraceError, match="parts of a module"):
+        traced(cp.ones(1, 2))
+
+
+def test_a_module_that_is_made_inside_does_not_count():
+    def f(x):
+        return nn.MSELoss()(nn.Sequential(nn.Tanh(), nn.Sequential(nn.ReLU()))(x), x)
+
+    traced = trace(f, cp.ones(3))
+    assert traced.modules == () and traced.holds()
+    x = cp.tensor([1.0, -2.0, 3.0])
+    assert traced(x).item() == f(x).item()
+
+
 def test_an_error_inside_ends_the_trace():
     with pytest.raises(ZeroDivisionError):
         trace(lambda x: x * (1 // 0), cp.ones(2))

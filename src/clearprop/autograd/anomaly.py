@@ -71,6 +71,9 @@ class Checked:
     def contiguous(self, x: Tensor, clone: Callable[[Tensor], Tensor]) -> Tensor:
         return x if x.value.flags.c_contiguous else clone(x)
 
+    def entered(self, module: Any) -> None:
+        """Nothing is traced here."""
+
     def refuse(self, what: str, why: str) -> None:
         """Every value is known here."""
 

@@ -61,6 +61,10 @@ class Interpreter(Protocol):
         """x itself if its elements lie in row-major order, else clone(x)."""
         ...
 
+    def entered(self, module: Any) -> None:
+        """A module has been called."""
+        ...
+
     def refuse(self, what: str, why: str) -> None:
         """Called before something that only works on values that are known; may raise."""
         ...

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from clearprop.core import Aval, Location, Primitive, Scope, from_numpy_dtype, locate, module_path
+from clearprop.core import Aval, Location, Primitive, from_numpy_dtype, locate
 
 
 class Var:
@@ -35,21 +35,18 @@ class Var:
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """Where an equation came from: the user's code and the module that was running."""
+    """Where an equation came from: the user's code, and the dotted path of the module that was
+    running ('' outside modules).
+    """
 
     code: CodeType | None = None
     lasti: int = 0
-    scope: Scope | None = None
+    path: str = ""
 
     @property
     def location(self) -> Location | None:
         """The user's file and line."""
         return locate(self.code, self.lasti)
-
-    @property
-    def path(self) -> str:
-        """Dotted path of the module, '' outside modules."""
-        return module_path(self.scope)
 
     def __str__(self) -> str:
         parts = [f"in {self.path}"] if self.path else []

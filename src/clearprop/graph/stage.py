@@ -18,11 +18,19 @@ from typing import Any
 import numpy as np
 
 from clearprop.core import Aval, Number, Primitive, Tensor, View, apply, float64, local, wrap
-from clearprop.core.provenance import user_frame
+from clearprop.core.provenance import module_path, user_frame
 from clearprop.core.state import Interpreter
 from clearprop.errors import TraceError
 from clearprop.graph.ir import Equation, Graph, Origin, Var, aval_of, output_avals
-from clearprop.graph.symbols import Gradient, Memory, Symbol, is_row_major, layout_of, root_of
+from clearprop.graph.symbols import (
+    Gradient,
+    Memory,
+    Parts,
+    Symbol,
+    is_row_major,
+    layout_of,
+    root_of,
+)
 from clearprop.ops import movement
 from clearprop.ops.contract import MATMUL
 from clearprop.ops.elementwise import WHERE
@@ -36,6 +44,7 @@ class Stage:
     def __init__(self, name: str) -> None:
         self.graph = Graph(name, ())
         self.memory: dict[int, Memory] = {}
+        self.modules: dict[int, Parts] = {}
         self.gradients: dict[int, Gradient] = {}
         self.numbers: list[tuple[Var, Callable[[], Any]]] = []
         self.assumptions: list[tuple[Callable[[], bool], bool]] = []
@@ -151,6 +160,10 @@ class Stage:
         self.numbers.append((var, draw))
         return self._issue(var)
 
+    def entered(self, module: Any) -> None:
+        """Note what the module is made of, before its forward decides on it."""
+        self.modules.setdefault(id(module), Parts(module))
+
     def refuse(self, what: str, why: str) -> None:
         """Raise the error for a program that wants something which only a run can give."""
         raise TraceError(f"{self.graph.name}: {what} {self.origin()}: {why}")
@@ -202,10 +215,8 @@ class Stage:
     def origin(self) -> Origin:
         """The user's line that is running."""
         frame = user_frame(sys._getframe(1))
-        scope = local.c.scope
-        return (
-            Origin(None, 0, scope) if frame is None else Origin(frame.f_code, frame.f_lasti, scope)
-        )
+        path = module_path(local.c.scope)
+        return Origin(None, 0, path) if frame is None else Origin(frame.f_code, frame.f_lasti, path)
 
     def issued(self) -> list[Symbol]:
         """Symbols that somebody still holds, when the trace is over."""

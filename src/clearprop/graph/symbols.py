@@ -75,6 +75,41 @@ class Gradient(NamedTuple):
     asked: bool
 
 
+class Parts:
+    """What a module consists of, besides the values of its tensors: mode, options, children,
+    parameters, hooks.
+    """
+
+    def __init__(self, module: Any) -> None:
+        self.module = weakref.ref(module)
+        self.parts = _parts(module)
+
+    def same(self) -> bool:
+        """Whether the module still consists of the same."""
+        module = self.module()
+        if module is None:
+            return False
+        now = _parts(module)
+        return now.keys() == self.parts.keys() and all(
+            value is now[name] or (type(value) in _PLAIN and value == now[name])
+            for name, value in self.parts.items()
+        )
+
+
+_PLAIN = (bool, int, float, str)
+
+
+def _parts(module: Any) -> dict[tuple[str, ...], Any]:
+    """Every attribute, and every entry of the tables among them."""
+    out: dict[tuple[str, ...], Any] = {}
+    for name, value in vars(module).items():
+        if type(value) is dict:
+            out.update({(name, str(key)): entry for key, entry in value.items()})
+        else:
+            out[name,] = value
+    return out
+
+
 def root_of(symbol: Symbol) -> tuple[Symbol, list[Symbol]]:
     """The memory that a symbol is a view of, and the views from the one next to it to `symbol`."""
     chain = []

@@ -14,7 +14,7 @@ from clearprop.core import Tensor, wrap
 from clearprop.errors import TraceError
 from clearprop.graph.ir import Var, aval_of
 from clearprop.graph.stage import Stage
-from clearprop.graph.symbols import Memory
+from clearprop.graph.symbols import Memory, Parts
 from clearprop.graph.traced import Condition, GradientEffect, Source, Traced
 from clearprop.graph.tree import map_tensors, tensors_in
 from clearprop.graph.verify import verify
@@ -75,6 +75,7 @@ def trace(
         gradients=effects,
         assumptions=tuple(stage.assumptions),
         conditions=conditions,
+        modules=_living(stage.modules),
     )
 
 
@@ -100,6 +101,19 @@ def _gradients(
                 outputs.append(stage.read(stage.symbol(now)))
             effects.append(GradientEffect(ref, None if now is None else len(outputs) - 1))
     return tuple(effects), tuple(conditions)
+
+
+def _living(modules: dict[int, Parts]) -> tuple[Parts, ...]:
+    """Those of the modules that somebody else holds: one that was made inside is made anew at every
+    call of the function.
+    """
+    living = list(modules.values())
+    modules.clear()
+    before = -1
+    while len(living) != before:  # a module that goes may be all that held another
+        before = len(living)
+        living = [parts for parts in living if parts.module() is not None]
+    return tuple(living)
 
 
 def _restore(stage: Stage) -> None:

@@ -15,6 +15,7 @@ from clearprop.core import Tensor, wrap
 from clearprop.errors import TraceError
 from clearprop.graph.evaluate import evaluate
 from clearprop.graph.ir import Graph
+from clearprop.graph.symbols import Parts
 from clearprop.graph.tree import map_tensors, tensors_in
 
 
@@ -65,7 +66,8 @@ class Traced:
     function read or wrote (weights, buffers, data), then `numbers`, which are asked for at every
     run, in this order (learning rates, random numbers). Its outputs are the Tensors of `result`,
     which holds output numbers, and then the gradients of `gradients`.
-    `assumptions` and `conditions`: what was decided while tracing, and how.
+    `assumptions` and `conditions`: what was decided while tracing, and how; `modules`: what the
+    modules that were called consisted of.
     """
 
     graph: Graph
@@ -76,6 +78,7 @@ class Traced:
     gradients: tuple[GradientEffect, ...]
     assumptions: tuple[tuple[Callable[[], bool], bool], ...]
     conditions: tuple[Condition, ...]
+    modules: tuple[Parts, ...]
 
     @property
     def captured(self) -> list[np.ndarray]:
@@ -94,6 +97,7 @@ class Traced:
             all(decide() == answer for decide, answer in self.assumptions)
             and all(source.now() is not None for source in self.sources)
             and all(_has_grad(tensor()) == had for tensor, had in self.conditions)
+            and all(parts.same() for parts in self.modules)
         )
 
     def __call__(self, *args: Any) -> Any:
@@ -108,7 +112,8 @@ class Traced:
         if not self.holds():
             raise TraceError(
                 f"{self.graph.name}: something on which the trace decided has changed (an option"
-                " of an optimizer, a step count, whether a gradient is there): trace again"
+                " of an optimizer, a step count, whether a gradient is there, the mode or the parts"
+                " of a module): trace again"
             )
         arrays = [*given, *self.captured, *(np.array(number()) for number in self.numbers)]
         outs = evaluate(self.graph, arrays)

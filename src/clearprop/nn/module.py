@@ -59,6 +59,8 @@ class Module:
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         c = local.c
         outer = c.scope
+        if c.interpreter is not None:
+            c.interpreter.entered(self)
         c.scope = Scope(outer, self)
         try:
             if (
