@@ -39,7 +39,21 @@ class Flag:
 
 TABLE = [
     Flag("strict", 0, "1: promotion between tensors, and broadcasting over ranks, raise"),
-    Flag("check", 0, "1: compare every shape rule with what its kernel returned"),
+    Flag(
+        "check",
+        0,
+        "1: compare every shape rule with what its kernel returned, verify graphs after every pass;"
+        " 2: compare every kernel of compiled steps with eager mode, too",
+    ),
+    Flag("jit", 1, "0: clearprop.compile leaves functions as they are, so that pdb and print work"),
+    Flag("cache", 1, "0: compiled code is not kept on disk"),
+    Flag("cache_dir", "", "folder for compiled code; empty: the system's place for caches"),
+    Flag(
+        "debug",
+        0,
+        "1: a line per compile; 2: a line per kernel run, a summary at exit; 3: graphs after every"
+        " pass, and the schedule; 4: LLVM IR; 5: IR with its target; 6: assembly",
+    ),
     Flag("nancheck", 0, "1: stop at the first non-finite value: op, module path, your line"),
     Flag("seed", -1, "seed of the default generator at import; -1: PyTorch's own"),
 ]
