@@ -1,0 +1,161 @@
+"""The text of a whole step: a function per kernel (equal ones once) and `step`, which calls them in
+order on the addresses of a table.
+
+`step` returns 0, or 1 + the number of the kernel in which something went wrong; the kernels behind
+it have not run then.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from clearprop.graph import Var
+from clearprop.jit import vectormath
+from clearprop.jit.loops import LoopWriter
+from clearprop.jit.memory import Place, Plan
+from clearprop.jit.nest import Nest
+from clearprop.jit.products import write_product
+from clearprop.jit.schedule import Callback, Product
+from clearprop.jit.target import Target
+
+
+@dataclass(eq=False)
+class Module:
+    """`text` defines `step`; `kernels[i]` names the function of kernel i ('' for a callback)."""
+
+    text: str
+    kernels: list[str] = field(default_factory=list)
+
+
+def write_module(plan: Plan, target: Target) -> Module:
+    """The IR of a planned schedule."""
+    return _ModuleWriter(plan, target).write()
+
+
+class _ModuleWriter:
+    def __init__(self, plan: Plan, target: Target) -> None:
+        self.plan = plan
+        self.target = target
+        self.declares: set[str] = set()
+        self.math: set[tuple[str, str, int]] = set()
+        self.functions: dict[str, str] = {}  # text without name -> name
+        self.main: list[str] = []
+        self.slots: dict[int, str] = {}
+        self.names = 0
+        self.constants = _numbers(plan)
+
+    def write(self) -> Module:
+        kernels = []
+        for at, kernel in enumerate(self.plan.schedule.kernels):
+            match kernel:
+                case Nest():
+                    kernels.append(self._nest(at, kernel))
+                case Product():
+                    kernels.append(self._product(kernel))
+                case Callback():
+                    self._callback(at)
+                    kernels.append("")
+        math, declared = vectormath.definitions(self.math)
+        addresses = [
+            f"  %at{i} = getelementptr ptr, ptr %table, i64 {i}\n"
+            f"  {name} = load ptr, ptr %at{i}"
+            for i, name in self.slots.items()
+        ]
+        main = [
+            "define i32 @step(ptr %table) #0 {",
+            "entry:",
+            "  %status = alloca i32",
+            "  store i32 0, ptr %status",
+            *addresses, *self.main,
+            "  ret i32 0",
+            "}",
+        ]  # fmt: skip
+        parts = [
+            *sorted(self.declares | set(declared)),
+            math,
+            *(text.replace("@KERNEL", f"@{name}") for text, name in self.functions.items()),
+            "\n".join(main),
+        ]
+        return Module("\n".join(parts) + "\n", kernels)
+
+    def _function(self, text: str, hint: str) -> str:
+        """The name of the function with this text; equal texts are one function."""
+        if text not in self.functions:
+            self.functions[text] = f"{hint}{len(self.functions)}"
+        return self.functions[text]
+
+    def _nest(self, at: int, nest: Nest) -> str:
+        places = self.plan.places
+        stored = {m.out for m in nest.members if m.out in places}
+        code = LoopWriter(nest, stored, self.constants, self.target).write()
+        self.declares |= code.declares
+        self.math |= code.math
+        names = [f"ptr %p{i}" for i in range(len(code.arguments))]
+        if code.checks:
+            names.append("ptr %status")
+        text = f"define internal void @KERNEL({', '.join(names)}) #0 {{\nentry:\n{code.body}\n}}"
+        name = self._function(text, "loops")
+        given = [
+            self._address(self.plan.scratch[at, v[1]] if isinstance(v, tuple) else places[v])
+            for v in code.arguments
+        ]
+        if code.checks:
+            given.append("ptr %status")
+        self._call(name, given)
+        if code.checks:
+            self._stop(at)
+        return name
+
+    def _product(self, product: Product) -> str:
+        body, kernel, declares = write_product(product, self.target)
+        self.declares |= declares
+        inner = self._function(kernel, "gemm")
+        names = ["ptr %a", "ptr %b", "ptr %c", *(["ptr %bias"] if product.bias else [])]
+        body = body.replace("@KERNEL", f"@{inner}")
+        text = f"define internal void @KERNEL({', '.join(names)}) #0 {{\nentry:\n{body}\n}}"
+        name = self._function(text, "product")
+        operands: list[Any] = [product.a.base, product.b.base, product.out]
+        if product.flipped:
+            operands[0], operands[1] = operands[1], operands[0]
+        if product.bias:
+            operands.append(product.bias.base)
+        self._call(name, [self._address(self.plan.places[v]) for v in operands])
+        return name
+
+    def _callback(self, at: int) -> None:
+        function = self._address(Place(self.plan.slots))
+        self.names += 1
+        self.main.append(f"  %v{self.names} = call i32 {function[4:]}(i32 {at})")
+        self.main.append(f"  store i32 %v{self.names}, ptr %status")
+        self._stop(at)
+
+    def _call(self, name: str, args: list[str]) -> None:
+        self.main.append(f"  call void @{name}({', '.join(args)})")
+
+    def _stop(self, at: int) -> None:
+        """Leave `step` if the kernel has set the status."""
+        self.names += 1
+        n = self.names
+        self.main += [
+            f"  %s{n} = load i32, ptr %status",
+            f"  %c{n} = icmp eq i32 %s{n}, 0",
+            f"  br i1 %c{n}, label %go{n}, label %stop{n}",
+            f"stop{n}:",
+            f"  ret i32 {at + 1}",
+            f"go{n}:",
+        ]
+
+    def _address(self, place: Place) -> str:
+        """A place as an argument."""
+        base = self.slots.setdefault(place.slot, f"%slot{place.slot}")
+        if not place.offset:
+            return f"ptr {base}"
+        self.names += 1
+        self.main.append(f"  %v{self.names} = getelementptr i8, ptr {base}, i64 {place.offset}")
+        return f"ptr %v{self.names}"
+
+
+def _numbers(plan: Plan) -> dict[Var, Any]:
+    """Constants of one element, which go into the code."""
+    return {v: a.reshape(()).item() for v, a in plan.graph.constants.items() if a.size == 1}

@@ -1,0 +1,106 @@
+"""A graph as native code that runs on NumPy arrays: the step under everything else."""
+
+from __future__ import annotations
+
+import ctypes
+import threading
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from clearprop.core import local
+from clearprop.graph import Graph
+from clearprop.jit.access import Access
+from clearprop.jit.engine import compile_text
+from clearprop.jit.memory import ALIGNMENT, Plan, plan
+from clearprop.jit.module import write_module
+from clearprop.jit.schedule import Callback, schedule
+from clearprop.jit.target import host
+
+
+class Program:
+    """`run(inputs, outputs)` computes a graph: reads and writes the inputs, fills the outputs, all
+    packed arrays of the graph's avals.
+    """
+
+    def __init__(self, graph: Graph) -> None:
+        self.graph = graph
+        self.plan: Plan = plan(schedule(graph))
+        self.module = write_module(self.plan, host())
+        self.code = compile_text(self.module.text)
+        self.lock = threading.Lock()
+        self.error: BaseException | None = None
+        self.entry = self.code.address("step")
+        self._arena = _aligned(self.plan.arena)
+        self._callback = _CALLBACK(self._run_callback)
+        kind = ctypes.PYFUNCTYPE if self.plan.schedule.callbacks else ctypes.CFUNCTYPE
+        self._step = kind(ctypes.c_int, ctypes.c_void_p)(self.entry)
+        self.table = np.zeros(self.plan.slots + 1, np.uintp)
+        first = len(graph.inputs) + len(graph.outputs)
+        for i, array in enumerate(self.plan.constants):
+            self.table[first + i] = array.ctypes.data
+        self.table[-2] = self._arena.ctypes.data
+        self.table[-1] = ctypes.cast(self._callback, ctypes.c_void_p).value
+
+    def run(self, inputs: Sequence[np.ndarray], outputs: Sequence[np.ndarray]) -> None:
+        """Run once.
+
+        Errors: what a callback raised; IndexError for an index out of range.
+        """
+        with self.lock:
+            for i, array in enumerate((*inputs, *outputs)):
+                self.table[i] = array.ctypes.data
+            failed = self._step(self.table.ctypes.data)
+            if failed:
+                self.fail(failed - 1)
+
+    def fail(self, at: int) -> None:
+        """Raise what went wrong in a kernel."""
+        error, self.error = self.error, None
+        if error is not None:
+            raise error
+        kernel: Any = self.plan.schedule.kernels[at]
+        for member in kernel.members:
+            if member.equation.prim.name in ("gather", "scatter_add"):
+                raise IndexError(
+                    f"{member.equation.prim.name}: an index is out of range, made"
+                    f" {member.equation.origin}"
+                )
+        raise AssertionError(f"kernel {at} failed")
+
+    def _run_callback(self, at: int) -> int:
+        """Run the eager kernel of an equation on the memory of the step."""
+        kernel = self.plan.schedule.kernels[at]
+        assert isinstance(kernel, Callback)
+        try:
+            equation = kernel.equation
+            args = [self._array(x) for x in kernel.inputs]
+            found = local.c.run(equation.prim.eager, *args, **equation.params)
+            many = found if equation.prim.outputs > 1 else (found,)
+            for v, value in zip(equation.outputs, many, strict=True):
+                np.copyto(self._array(self.plan.schedule.access[v]), value)
+        except BaseException as error:  # noqa: BLE001 - raised again by `fail`
+            self.error = error
+            return 1
+        return 0
+
+    def _array(self, x: Access) -> np.ndarray:
+        """The elements of an access, in the memory of the step."""
+        place = self.plan.places[x.base]
+        d = x.base.aval.dtype.np
+        size = max(1, x.base.aval.size * d.itemsize)
+        start = int(self.table[place.slot]) + place.offset
+        memory = (ctypes.c_char * size).from_address(start)
+        strides = [s * d.itemsize for s in x.strides]
+        return np.ndarray(x.shape, d, memory, x.offset * d.itemsize, strides)
+
+
+_CALLBACK = ctypes.PYFUNCTYPE(ctypes.c_int, ctypes.c_int)
+
+
+def _aligned(size: int) -> np.ndarray:
+    """Memory that begins at a multiple of ALIGNMENT."""
+    raw = np.empty(size + ALIGNMENT, np.uint8)
+    start = -raw.ctypes.data % ALIGNMENT
+    return raw[start : start + size + 1 if size == 0 else start + size]

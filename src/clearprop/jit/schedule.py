@@ -1,0 +1,480 @@
+"""From a graph to kernels in order: fused loops, matrix products, calls back to eager kernels.
+
+Equations are placed one by one: into the first nest of loops, at or after everything they read,
+that takes them and shares values with them; else into a kernel of their own. Only the kind of an
+equation's lowering is looked at, and for Views and gathers the axes they touch.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from clearprop.core import Aval, Contract, Map, Reduce, View
+from clearprop.graph import Equation, Graph, Var
+from clearprop.graph.formula import Call, Constant, Input, Tree, formula_of
+from clearprop.jit.access import Access, Shape, row_major, squeezed, through, whole
+from clearprop.jit.expressions import why_not
+from clearprop.jit.nest import Counter, Member, Nest, Read, read_of
+
+COMBINES = {"add", "max", "min", "mul", "or", "and"}
+WIDEST_CHOICE = 4096  # a gather of one element per row looks at the whole row up to this width
+
+
+@dataclass(eq=False)
+class Product:
+    """out = a @ b for matrices, once per batch index; then + bias, then relu."""
+
+    equation: Equation
+    a: Access
+    b: Access
+    out: Var
+    flipped: bool = False  # the result is laid out column by column
+    bias: Read | None = None
+    relu: bool = False
+
+
+@dataclass(eq=False)
+class Callback:
+    """An equation that runs its eager kernel; `why` it does."""
+
+    equation: Equation
+    inputs: tuple[Access, ...]
+    why: str
+
+
+Kernel = Nest | Product | Callback
+
+
+@dataclass(eq=False)
+class Schedule:
+    """Kernels in the order in which they run. `outputs[i]` and `writes[x]` are what is returned
+    and what input x's memory holds at the end.
+    """
+
+    graph: Graph
+    kernels: list[Kernel] = field(default_factory=list)
+    access: dict[Var, Access] = field(default_factory=dict)
+
+    @property
+    def callbacks(self) -> list[Callback]:
+        return [k for k in self.kernels if isinstance(k, Callback)]
+
+
+def schedule(graph: Graph) -> Schedule:
+    """The kernels that compute a graph."""
+    return _Scheduler(graph).run()
+
+
+def reads_of(kernel: Kernel) -> list[Read]:
+    """What a kernel reads that it does not make itself."""
+    match kernel:
+        case Nest():
+            return [r for m in kernel.members for r in m.reads if r.base not in kernel.made]
+        case Product():
+            more = [kernel.bias] if kernel.bias else []
+            return [read_of(kernel.a), read_of(kernel.b), *more]
+        case Callback():
+            return [read_of(x) for x in kernel.inputs]
+
+
+def makes(kernel: Kernel) -> list[Var]:
+    """The values that a kernel makes."""
+    match kernel:
+        case Nest():
+            return list(dict.fromkeys(m.out for m in kernel.members))
+        case Product():
+            return [kernel.out]
+        case Callback():
+            return list(kernel.equation.outputs)
+
+
+class _Scheduler:
+    def __init__(self, graph: Graph) -> None:
+        self.graph = graph
+        self.out = Schedule(graph)
+        self.kernels = self.out.kernels
+        self.access = self.out.access
+        self.place: dict[Var, int] = {}
+        self.uses = _uses(graph)
+
+    def run(self) -> Schedule:
+        for v in (*self.graph.inputs, *self.graph.constants):
+            self.access[v] = whole(v)
+        columns = _transposed(self.graph)
+        for equation in self.graph.equations:
+            self._put(equation, columns)
+        _sink(self.out)
+        return self.out
+
+    def _put(self, equation: Equation, columns: set[Var]) -> None:
+        inputs = tuple(self.access[v] for v in equation.inputs)
+        kind = equation.prim.lower
+        if isinstance(kind, View):
+            self._view(equation, inputs)
+            return
+        for v in equation.outputs:
+            self.access[v] = whole(v)
+        out = equation.outputs[0]
+        if isinstance(kind, Contract) and _is_matmul(equation) and not _is_empty(equation):
+            inputs = tuple(self._matrix(equation, x) for x in inputs)
+            if out in columns:
+                m, n = out.aval.shape
+                self.access[out] = Access(out, 0, (m, n), (1 if m > 1 else 0, m if n > 1 else 0))
+            a, b = inputs
+            self._append(Product(equation, a, b, out, flipped=out in columns))
+        elif isinstance(member := self._member(equation, inputs), Member):
+            if not self._epilogue(equation, inputs):
+                self._join(member)
+        else:
+            self._append(Callback(equation, inputs, member))
+
+    def _matrix(self, equation: Equation, x: Access) -> Access:
+        """x if its rows or its columns lie packed in memory, else a copy of it."""
+        (m, n), (down, right) = x.shape[-2:], x.strides[-2:]
+        rows = (right == 1 or n == 1) and (down >= n or m == 1)
+        columns = (down == 1 or m == 1) and (right >= m or n == 1)
+        if rows or columns:
+            return x
+        v = Var(Aval(x.shape, x.base.aval.dtype))
+        self.access[v] = whole(v)
+        self._join(copy(equation, x, v))
+        return self.access[v]
+
+    def _append(self, kernel: Kernel) -> None:
+        self.kernels.append(kernel)
+        for v in makes(kernel):
+            self.place[v] = len(self.kernels) - 1
+
+    # ------------------------------------------------------------------ views
+    def _view(self, equation: Equation, inputs: tuple[Access, ...]) -> None:
+        out = equation.output
+        name = equation.prim.name
+        found = through(inputs[0], equation) if len(inputs) == 1 else None
+        if found is not None:
+            self.access[out] = found
+            return
+        self.access[out] = whole(out)
+        if name == "unslice":
+            p = equation.params
+            self._append(Nest(out.aval.shape, [_fill(equation, out)], {}))
+            self._part(equation, inputs[0], out, p["starts"], p["steps"])
+        elif name == "concat":
+            start, dim = 0, equation.params["dim"] % len(out.aval.shape)
+            for x in inputs:
+                starts = [0] * len(x.shape)
+                starts[dim] = start
+                self._part(equation, x, out, starts, [1] * len(x.shape))
+                start += x.shape[dim]
+        elif name == "reshape":
+            self._join(copy(equation, inputs[0], out))
+        else:
+            self._append(Callback(equation, inputs, f"{name} moves elements"))
+
+    def _part(
+        self, equation: Equation, x: Access, out: Var, starts: list[int], steps: list[int]
+    ) -> None:
+        """Write x into a part of out."""
+        strides = row_major(out.aval.shape)
+        axes = squeezed(x.shape)
+        write = tuple(strides[i] * steps[i] for i in axes)
+        offset = sum(a * s for a, s in zip(starts, strides, strict=True))
+        space = tuple(x.shape[i] for i in axes)
+        member = Member(equation, Input(0), (read_of(x),), out, space, write, offset=offset,
+                        alone=True)  # fmt: skip
+        self._append(Nest(space, [member], {out: member}))
+
+    # ------------------------------------------------------------------ loops
+    def _member(self, equation: Equation, inputs: tuple[Access, ...]) -> Member | str:
+        """The equation as a member of a nest, or why it cannot be one."""
+        kind = equation.prim.lower
+        if _is_empty(equation):
+            return "there are no elements"
+        if isinstance(kind, Map):
+            return _map(equation, inputs)
+        if isinstance(kind, Reduce) and kind.combine in COMBINES and _is_reduction(equation):
+            return _reduction(equation, inputs, kind.combine)
+        match equation.prim.name:
+            case "gather":
+                return _gather(equation, inputs)
+            case "scatter_add":
+                return _scatter_add(equation, inputs)
+        return getattr(kind, "why", f"{equation.prim.name} has no loops yet")
+
+    def _join(self, member: Member) -> None:
+        """Put a member into the first nest that takes it, else into a new one."""
+        first = 0
+        for read in member.reads:
+            at = self.place.get(read.base)
+            if at is None:
+                continue
+            kernel = self.kernels[at]
+            first = max(first, at if isinstance(kernel, Nest) else at + 1)
+        for at in range(first, len(self.kernels)):
+            nest = self.kernels[at]
+            if isinstance(nest, Nest) and nest.takes(member) and nest.is_related(member):
+                nest.accept(member)
+                self.place[member.out] = at
+                return
+        self._append(Nest(member.space, [member], {member.out: member}))
+
+    # ------------------------------------------------------------------ epilogues
+    def _epilogue(self, equation: Equation, inputs: tuple[Access, ...]) -> bool:
+        """Let the product before do what is added to each of its rows, and relu."""
+        name = equation.prim.name
+        if name not in ("add", "relu") or equation.output.aval.dtype.short not in ("f32", "f64"):
+            return False
+        for i, x in enumerate(inputs):
+            product = self._sole_product(x)
+            if product is None:
+                continue
+            if name == "relu":
+                product.relu = True
+            else:
+                bias = self._row(inputs[1 - i], product)
+                if bias is None or product.relu or product.bias:
+                    continue
+                product.bias = bias
+            at = self.place[product.out]
+            product.out = equation.output
+            self.place[product.out] = at
+            return True
+        return False
+
+    def _sole_product(self, x: Access) -> Product | None:
+        """The product whose whole result x is, if nothing else reads it."""
+        at = self.place.get(x.base)
+        kernel = None if at is None else self.kernels[at]
+        if not isinstance(kernel, Product) or kernel.flipped or kernel.out is not x.base:
+            return None
+        if not x.plain or self.uses.get(x.base) != 1 or x.shape[-1:] != kernel.b.shape[-1:]:
+            return None
+        return None if len(kernel.a.shape) != 2 else kernel
+
+    def _row(self, x: Access, product: Product) -> Read | None:
+        """x as a row that is added to every row of the product."""
+        at = self.place.get(x.base, -1)
+        if at >= self.place[product.out]:
+            return None
+        if any(x.strides[:-1]) or (x.shape[-1] > 1 and x.strides[-1] != 1):
+            return None
+        return Read(x.base, x.offset, (1,))
+
+
+def copy(equation: Equation, x: Access, out: Var) -> Member:
+    """out as the elements of x in order, whatever its shape."""
+    axes = squeezed(x.shape)
+    strides = row_major(x.shape)
+    space = tuple(x.shape[i] for i in axes)
+    return Member(equation, Input(0), (read_of(x),), out, space, tuple(strides[i] for i in axes))
+
+
+def _fill(equation: Equation, out: Var) -> Member:
+    space = tuple(n for n in out.aval.shape if n != 1)
+    return Member(equation, Constant(0), (), out, space, row_major(space), alone=True)
+
+
+def _is_matmul(equation: Equation) -> bool:
+    return equation.prim.name == "matmul" and equation.output.aval.dtype.short in ("f32", "f64")
+
+
+def _is_empty(equation: Equation) -> bool:
+    return any(not v.aval.size for v in (*equation.inputs, *equation.outputs))
+
+
+def _is_reduction(equation: Equation) -> bool:
+    return "keepdim" in equation.params
+
+
+def _map(equation: Equation, inputs: tuple[Access, ...]) -> Member | str:
+    out = equation.output
+    try:
+        tree = formula_of(equation.prim, equation.params)
+    except ValueError as reason:
+        return str(reason)
+    dtypes = [v.aval.dtype.short for v in equation.inputs]
+    missing = why_not(tree, dtypes, out.aval.dtype.short)
+    if missing:
+        return missing
+    return _elementwise(equation, tree, tuple(map(read_of, inputs)), out)
+
+
+def _elementwise(
+    equation: Equation, tree: Tree, operands: tuple[Read | Counter, ...], out: Var
+) -> Member:
+    space = tuple(n for n in out.aval.shape if n != 1)
+    return Member(equation, tree, operands, out, space, row_major(space))
+
+
+def _reduction(equation: Equation, inputs: tuple[Access, ...], combine: str) -> Member | str:
+    (x,), out = inputs, equation.output
+    d, to = equation.inputs[0].aval.dtype, out.aval.dtype
+    if "f16" in (d.short, to.short):
+        return "float16 is a type for storage"
+    tree: Tree = Input(0) if d is to else Call("cast", (Input(0), Constant(to)))
+    dims = {i % max(1, len(x.shape)) for i in equation.params["dim"]}
+    return _joined(equation, tree, (read_of(x),), x.shape, dims, combine)
+
+
+def _joined(
+    equation: Equation,
+    tree: Tree,
+    operands: tuple[Read | Counter, ...],
+    shape: Shape,
+    dims: set[int],
+    combine: str,
+) -> Member:
+    """Join tree(operands), taken over `shape`, along dims."""
+    axes = squeezed(shape)
+    kept = row_major(tuple(1 if i in dims else n for i, n in enumerate(shape)))
+    reduced = frozenset(j for j, i in enumerate(axes) if i in dims)
+    return Member(
+        equation, tree, operands, equation.output,
+        space=tuple(shape[i] for i in axes),
+        write=tuple(kept[i] for i in axes),
+        combine=combine if reduced else None,
+        reduced=reduced,
+    )  # fmt: skip
+
+
+def _gather(equation: Equation, inputs: tuple[Access, ...]) -> Member | str:
+    """One element of each row, by looking at all of the row: joins the loops around it."""
+    x, index = inputs
+    dim = equation.params["dim"] % max(1, len(x.shape))
+    if not x.shape or index.shape[dim] != 1 or not 1 < x.shape[dim] <= WIDEST_CHOICE:
+        return "gathers by index"
+    shape = tuple(x.shape[i] if i == dim else n for i, n in enumerate(index.shape))
+    x = Access(x.base, x.offset, shape, _strides(x, shape))
+    index = Access(index.base, index.offset, shape, _strides(index, shape))
+    axis = squeezed(shape).index(dim)
+    chosen = Call("eq", (Input(2), _checked(Input(1), x.shape[dim], equation)))
+    tree = Call("select", (chosen, Input(0), Constant(0)))
+    operands = (read_of(x), read_of(index), Counter(axis))
+    if equation.output.aval.dtype.short == "f16":
+        return "float16 is a type for storage"
+    return _joined(equation, tree, operands, shape, {dim}, "add")
+
+
+def _scatter_add(equation: Equation, inputs: tuple[Access, ...]) -> Member | str:
+    """base with one element of each row changed, as a choice at every element."""
+    base, index, src = inputs
+    dim = equation.params["dim"] % max(1, len(base.shape))
+    shape = base.shape
+    same = all(index.shape[i] == n for i, n in enumerate(shape) if i != dim)
+    if not shape or index.shape[dim] != 1 or not same or not 1 < shape[dim] <= WIDEST_CHOICE:
+        return "scatters by index"
+    if equation.output.aval.dtype.short == "f16":
+        return "float16 is a type for storage"
+    at = Access(index.base, index.offset, shape, _strides(index, shape))
+    added = Access(src.base, src.offset, shape, src.strides)
+    axis = squeezed(shape).index(dim)
+    chosen = Call("eq", (Input(3), _checked(Input(1), shape[dim], equation)))
+    tree = Call("select", (chosen, Call("add", (Input(0), Input(2))), Input(0)))
+    operands = (read_of(base), read_of(at), read_of(added), Counter(axis))
+    return _elementwise(equation, tree, operands, equation.output)
+
+
+def _strides(x: Access, shape: Shape) -> Shape:
+    """The strides of x for a shape that has 1 in places where x has more."""
+    return tuple(s if n != 1 else 0 for s, n in zip(x.strides, shape, strict=True))
+
+
+def _checked(index: Tree, size: int, equation: Equation) -> Tree:
+    """An index as int64 that must be in range(size)."""
+    return Call("checked", (index, Constant((size, equation))))
+
+
+# ---------------------------------------------------------------------- before and after
+def _uses(graph: Graph) -> dict[Var, int]:
+    """How many readers the memory of a value has, through views."""
+    behind: dict[Var, Var] = {}
+    out: dict[Var, int] = {}
+    for equation in graph.equations:
+        bases = [behind.get(v, v) for v in equation.inputs]
+        if isinstance(equation.prim.lower, View) and len(bases) == 1:
+            behind[equation.output] = bases[0]
+            continue
+        for v in bases:
+            out[v] = out.get(v, 0) + 1
+    for v in graph.roots():
+        v = behind.get(v, v)
+        out[v] = out.get(v, 0) + 1
+    return out
+
+
+def _transposed(graph: Graph) -> set[Var]:
+    """Products of matrices of which only the transpose is ever read."""
+    readers: dict[Var, list[Equation]] = {}
+    for equation in graph.equations:
+        for v in equation.inputs:
+            readers.setdefault(v, []).append(equation)
+    roots = set(graph.roots())
+    return {
+        e.output
+        for e in graph.equations
+        if _is_matmul(e)
+        and e.output not in roots
+        and len(e.output.aval.shape) == 2
+        and readers.get(e.output)
+        and all(
+            r.prim.name == "permute" and r.params["dims"] == (1, 0) for r in readers[e.output]
+        )
+    }
+
+
+def _sink(found: Schedule) -> None:
+    """Move cheap members whose values only a later nest reads into that nest: what they read is in
+    memory anyway, and what they make need not go there.
+    """
+    kernels, graph = found.kernels, found.graph
+    roots = {found.access[v].base for v in graph.roots()}
+    readers: dict[Var, set[int]] = {}
+    for at, kernel in enumerate(kernels):
+        for read in (
+            [r for m in kernel.members for r in m.reads]
+            if isinstance(kernel, Nest)
+            else reads_of(kernel)
+        ):
+            readers.setdefault(read.base, set()).add(at)
+    for at in range(len(kernels) - 1, -1, -1):
+        nest = kernels[at]
+        if not isinstance(nest, Nest):
+            continue
+        for member in reversed(list(nest.members)):
+            later = readers.get(member.out, set())
+            if member.out in roots or member.combine or member.alone or len(later) != 1:
+                continue
+            (to,) = later
+            target = kernels[to]
+            if to == at or not isinstance(target, Nest) or not _is_cheap(member):
+                continue
+            if any(r.base in nest.made for r in member.reads) or target.space != member.space:
+                continue
+            users = [r for m in target.members for r in m.reads if r.base is member.out]
+            if len(target.members) >= 128 or not all(
+                target.forwards(r.over(len(target.space)), member) for r in users
+            ):
+                continue
+            nest.members.remove(member)
+            del nest.made[member.out]
+            target.members.insert(0, member)
+            target.made[member.out] = member
+            for read in member.reads:
+                readers[read.base].discard(at)
+                readers[read.base].add(to)
+                for other in nest.members:
+                    if any(r.base is read.base for r in other.reads):
+                        readers[read.base].add(at)
+    found.kernels[:] = [k for k in kernels if not isinstance(k, Nest) or k.members]
+
+
+def _is_cheap(member: Member) -> bool:
+    """Whether it costs no more than a load to work it out."""
+    def size(tree: Tree) -> int:
+        if not isinstance(tree, Call):
+            return 0
+        if tree.name in ("eq", "ne", "lt", "le", "gt", "ge", "neg", "select", "cast", "mul", "add",
+                         "sub", "and", "or", "not", "abs"):  # fmt: skip
+            return 1 + sum(map(size, tree.args))
+        return 99
+
+    return size(member.tree) <= 2 and len(member.reads) <= 2
