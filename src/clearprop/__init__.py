@@ -41,7 +41,7 @@ double, half, long, short = float64, float16, int64, int16
 _LAZY = ("nn", "optim", "data", "train", "explanation", "serialization")
 _LAZY_NAMES = {
     "save": "clearprop.serialization", "load": "clearprop.serialization",
-    "draw": "clearprop.explanation",
+    "draw": "clearprop.explanation", "compile": "clearprop.jit",
 }  # fmt: skip
 
 globals().update({name: getattr(ops, name) for name in ops.NAMES})

@@ -84,16 +84,18 @@ class Parts:
         self.module = weakref.ref(module)
         self.parts = _parts(module)
 
-    def same(self) -> bool:
-        """Whether the module still consists of the same."""
+    def changed(self) -> str | None:
+        """What the module does not consist of any more, or does now; None if it is the same."""
         module = self.module()
         if module is None:
-            return False
+            return "a module"
         now = _parts(module)
-        return now.keys() == self.parts.keys() and all(
-            value is now[name] or (type(value) in _PLAIN and value == now[name])
-            for name, value in self.parts.items()
-        )
+        for name in self.parts.keys() ^ now.keys():
+            return f"{type(module).__name__}.{'.'.join(name)}"
+        for name, value in self.parts.items():
+            if not (value is now[name] or (type(value) in _PLAIN and value == now[name])):
+                return f"{type(module).__name__}.{'.'.join(name)}"
+        return None
 
 
 _PLAIN = (bool, int, float, str)

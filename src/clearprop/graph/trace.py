@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from clearprop.core import Tensor, wrap
+from clearprop.core import Leaf, Tensor, wrap
 from clearprop.errors import TraceError
 from clearprop.graph.ir import Var, aval_of
 from clearprop.graph.stage import Stage
@@ -21,14 +21,17 @@ from clearprop.graph.verify import verify
 
 
 def trace(
-    function: Callable[..., Any], *args: Any, names: Mapping[int, str] | None = None
+    function: Callable[..., Any],
+    *args: Any,
+    names: Mapping[int, str] | None = None,
+    name: str | None = None,
 ) -> Traced:
     """The graph of `function(*args)`; args are Tensors, or tuples, lists and dicts of them; what
     else they hold becomes part of the graph.
 
     Control flow on shapes and Python values is followed and leaves no trace; ops on Tensors become
     equations, backward passes and in-place updates, too. Arrays that exist outside (weights) become
-    inputs, arrays made inside become constants. `names` gives names to arrays from outside, by id.
+    inputs, arrays made inside become constants. `names` gives names to arrays from outside, by id; `name` is that of the graph.
     Nothing is computed and nothing changes: a call of the result does what the function does.
 
     Random numbers (`rand`, dropout) are drawn anew at every run, from the same generator.
@@ -48,13 +51,14 @@ def trace(
     >>> traced(cp.tensor([3.0, 4.0]))
     tensor(25.)
     """
-    stage = Stage(getattr(function, "__name__", type(function).__name__))
+    stage = Stage(name or getattr(function, "__name__", type(function).__name__))
     tensors = tensors_in(args)
     _distinct([t.array("trace()") for t in tensors])
     try:
         with stage:
             arguments = [stage.symbol(t).var for t in tensors]
             result = function(*args)
+            recorded = tuple(i for i, t in enumerate(tensors_in(result)) if _is_recorded(t))
             outputs = [stage.read(stage.symbol(t)) for t in tensors_in(result)]
             order = iter(range(len(outputs)))
             result = map_tensors(lambda _: wrap(np.array(next(order)), None), result)
@@ -76,7 +80,25 @@ def trace(
         assumptions=tuple(stage.assumptions),
         conditions=conditions,
         modules=_living(stage.modules),
+        recorded=recorded,
     )
+
+
+def _is_recorded(x: Tensor) -> bool:
+    """Whether a backward pass could start from x: it is on the tape, and no backward pass has freed
+    what it would need.
+    """
+    left, seen = [x.node], set()
+    while left:
+        node = left.pop()
+        node = getattr(node, "main", node)
+        if node is None or isinstance(node, Leaf) or id(node) in seen:
+            continue
+        if node.saved is None:
+            return False
+        seen.add(id(node))
+        left.extend(node.edges)
+    return x.node is not None
 
 
 def _gradients(

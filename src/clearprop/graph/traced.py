@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -35,8 +35,9 @@ class Source(NamedTuple):
             tensor = self.grad_of()
             grad = None if tensor is None else tensor.__dict__.get("grad")
             found = None if grad is None else grad.value
-        elif self.owner is not None and (owner := self.owner()) is not None:
-            found = owner.value
+        elif self.owner is not None:
+            owner = self.owner()
+            found = None if owner is None else owner.value
         same = found is not None and (found.shape, found.dtype) == (
             self.array.shape,
             self.array.dtype,
@@ -66,6 +67,7 @@ class Traced:
     function read or wrote (weights, buffers, data), then `numbers`, which are asked for at every
     run, in this order (learning rates, random numbers). Its outputs are the Tensors of `result`,
     which holds output numbers, and then the gradients of `gradients`.
+    `recorded` are the outputs that eager mode would have on the tape.
     `assumptions` and `conditions`: what was decided while tracing, and how; `modules`: what the
     modules that were called consisted of.
     """
@@ -79,6 +81,11 @@ class Traced:
     assumptions: tuple[tuple[Callable[[], bool], bool], ...]
     conditions: tuple[Condition, ...]
     modules: tuple[Parts, ...]
+    recorded: tuple[int, ...] = ()
+
+    def with_graph(self, graph: Graph) -> Traced:
+        """The same with another body of the graph."""
+        return replace(self, graph=graph)
 
     @property
     def captured(self) -> list[np.ndarray]:
@@ -93,12 +100,22 @@ class Traced:
 
     def holds(self) -> bool:
         """Whether the function would be traced to the same graph again."""
-        return (
-            all(decide() == answer for decide, answer in self.assumptions)
-            and all(source.now() is not None for source in self.sources)
-            and all(_has_grad(tensor()) == had for tensor, had in self.conditions)
-            and all(parts.same() for parts in self.modules)
-        )
+        return self.what_changed() is None
+
+    def what_changed(self) -> str | None:
+        """Why the function would be traced to another graph; None if it would not."""
+        if any(decide() != answer for decide, answer in self.assumptions):
+            return "an option of an optimizer, or a step count, is decided on otherwise"
+        for source in self.sources:
+            if source.now() is None:
+                return "a tensor has another shape or type, or is another one"
+        if any(_has_grad(tensor()) != had for tensor, had in self.conditions):
+            return "a gradient is there that was not, or the other way round"
+        for parts in self.modules:
+            name = parts.changed()
+            if name is not None:
+                return f"{name} has changed"
+        return None
 
     def __call__(self, *args: Any) -> Any:
         """Run the graph with the reference interpreter, and do what the function does: write to

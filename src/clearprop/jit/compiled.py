@@ -1,0 +1,313 @@
+"""`clearprop.compile`: a function of tensors as native code, traced at its first call with arguments of
+a kind, and again when something changes that the trace depended on.
+"""
+
+from __future__ import annotations
+
+import functools
+import sys
+import threading
+import time
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib.util import find_spec
+from typing import Any
+
+import numpy as np
+
+from clearprop.core import Tensor, bump, local, wrap
+from clearprop.flags import flags
+from clearprop.graph import Graph, Traced, optimize, text, trace
+from clearprop.graph.tree import map_tensors, structure, tensors_in
+from clearprop.jit.guards import Names
+
+if find_spec("llvmlite"):
+    from clearprop.jit.program import Program
+    from clearprop.jit.recorded import Call, Pullback, Recorded
+else:
+    Program = None  # type: ignore[assignment, misc]
+
+MANY = 8  # versions of a function for arguments of one kind, before it is said that there are many
+
+WITHOUT_LLVMLITE = (
+    "clearprop.compile: there is no llvmlite for this platform (it writes the machine code);"
+    " compiled functions run in eager mode, with the same results"
+)
+
+
+@dataclass(eq=False)
+class Version:
+    """A function compiled for arguments of one kind; `reason` is why it was."""
+
+    traced: Traced
+    program: Program
+    names: Names
+    reason: str
+    seconds: float
+    calls: int = 0
+
+    def __post_init__(self) -> None:
+        graph = self.traced.graph
+        places = {v: i for i, v in enumerate(graph.inputs)}
+        self.written = sorted(places[v] for v in graph.writes)
+        self.pullbacks: dict[Any, Compiled] = {}
+        self.makers = [(v.aval.shape, v.aval.dtype.np) for v in graph.outputs]
+
+    def changed(self) -> str | None:
+        """What is not as it was when this was traced; None if all is."""
+        name = self.names.changed()
+        if name is not None:
+            return f"{name} has another value"
+        return None if self.traced.holds() else self.traced.what_changed()
+
+    def run(self, args: list[Tensor]) -> Any:
+        """Compute, write and set gradients, as the function would."""
+        traced = self.traced
+        arrays = [t.value for t in args]
+        arrays += traced.captured
+        arrays += [np.asarray(number()) for number in traced.numbers]
+        packed = [a if _is_packed(a) else np.array(a, order="C") for a in arrays]
+        outputs = [np.empty(shape, d) for shape, d in self.makers]
+        before = self._kept(args, arrays) if traced.recorded else []
+        self.program.run(packed, outputs)
+        for i in self.written:
+            if packed[i] is not arrays[i]:
+                arrays[i][...] = packed[i]
+        self._bump(args)
+        for ref, output in traced.gradients:
+            tensor = ref()
+            if tensor is not None:
+                tensor.grad = None if output is None else wrap(outputs[output], None)
+        self.calls += 1
+        results = [wrap(array, None) for array in outputs]
+        if traced.recorded:
+            call = Call(traced.graph, outputs, traced.recorded, self._pullback)
+            results = list(Recorded.apply(call, *before))
+        return map_tensors(lambda t: results[int(t.value)], traced.result)
+
+    def _kept(self, args: list[Tensor], arrays: list[np.ndarray]) -> list[Tensor]:
+        """The inputs as Tensors, for the backward pass; copies of those that are written to."""
+        found = list(args)
+        owners = [s.owner() if s.owner else None for s in self.traced.sources]
+        found += [
+            t if t is not None else wrap(a, None)
+            for t, a in zip(owners, arrays[len(args) :], strict=False)
+        ]
+        found += [wrap(a, None) for a in arrays[len(found) :]]
+        for i in self.written:
+            found[i] = wrap(arrays[i].copy(), None)
+        return found
+
+    def _pullback(self, made: tuple[int, ...], wanted: tuple[int, ...]) -> Compiled:
+        """The compiled backward pass, made once."""
+        if (made, wanted) not in self.pullbacks:
+            self.pullbacks[made, wanted] = Compiled(Pullback(self.traced.graph, made, wanted))
+        return self.pullbacks[made, wanted]
+
+    def _bump(self, args: list[Tensor]) -> None:
+        """Count the writes, so that a backward pass that kept an old value notices."""
+        for i in self.written:
+            if i < len(args):
+                bump(args[i])
+            elif (owner := self.traced.sources[i - len(args)].owner) is not None:
+                tensor = owner()
+                if tensor is not None:
+                    bump(tensor)
+
+
+def _is_packed(array: np.ndarray) -> bool:
+    return array.flags.c_contiguous and array.flags.aligned and array.dtype.isnative
+
+
+class Compiled:
+    """A function that runs as native code. Call it as the function it was made from.
+
+    `explain()` tells what was compiled, why, and what runs in eager mode inside.
+    """
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        self.function = function
+        self.versions: dict[Any, list[Version]] = {}
+        self.programs: dict[str, Program] = {}
+        self.lock = threading.RLock()
+        functools.update_wrapper(self, function, updated=())
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        interpreter = local.c.interpreter
+        if not flags.jit or Program is None or (interpreter is not None and interpreter.traces):
+            if Program is None:
+                _say_once(WITHOUT_LLVMLITE)
+            return self.function(*args, **kwargs)
+        with self.lock:
+            version = self.version(args, kwargs)
+            return version.run(tensors_in((args, kwargs)))
+
+    def version(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Version:
+        """The code for these arguments; compiled now if there is none yet."""
+        key = self._key(args, kwargs)
+        known = self.versions.setdefault(key, [])
+        for i, version in enumerate(known):
+            if version.changed() is None:
+                if i:
+                    known.insert(0, known.pop(i))
+                return version
+        reason = self._reason(key, known)
+        version = self._compile(args, kwargs, reason)
+        known.insert(0, version)
+        if len(known) == MANY:
+            warnings.warn(
+                f"clearprop.compile: {self._name} was compiled {MANY} times for arguments of one"
+                f" kind, the last time because {reason}; every compilation costs time. Make what"
+                " changes an argument that is a Tensor, or keep it the same. explain() tells more",
+                RuntimeWarning,
+                stacklevel=3,
+            )
+        return version
+
+    @property
+    def _name(self) -> str:
+        return getattr(self.function, "__name__", type(self.function).__name__)
+
+    def _key(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """What decides on the trace before anything is looked up: kinds of arguments and modes."""
+        key = (structure(args), structure(kwargs), local.c.grad, local.c.inference)
+        try:
+            hash(key)
+        except TypeError:
+            raise TypeError(
+                f"clearprop.compile: {self._name} got an argument that is neither a Tensor nor"
+                " hashable, so it cannot be told whether the compiled code fits it; give it as a"
+                " Tensor, or make it hashable"
+            ) from None
+        return key
+
+    def _reason(self, key: Any, known: list[Version]) -> str:
+        if known:
+            return known[0].changed() or "something has changed"
+        if not any(self.versions.values()):
+            return "it is the first call"
+        before = next(k for k in reversed(self.versions) if self.versions[k])
+        return _difference(key, before)
+
+    def _compile(self, args: tuple[Any, ...], kwargs: dict[str, Any], reason: str) -> Version:
+        start = time.perf_counter()
+        traced = trace(self._called, args, kwargs, name=self._name)
+        graph = optimize(traced.graph)
+        traced = traced.with_graph(graph)
+        printed = text(graph)
+        program = self.programs.get(printed)
+        again = program is not None
+        if program is None:
+            program = self.programs[printed] = Program(graph)
+        seconds = time.perf_counter() - start
+        version = Version(traced, program, Names(self.function), reason, seconds)
+        if flags.debug:
+            _log(self._name, version, again)
+        return version
+
+    def _called(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        return self.function(*args, **kwargs)
+
+    def explain(self) -> str:
+        """What was compiled, why, how long that took, and what runs in eager mode inside."""
+        lines = [f"{self._name}: {sum(map(len, self.versions.values()))} compiled"]
+        for known in self.versions.values():
+            for version in known:
+                lines += _described(version)
+        return "\n".join(lines)
+
+    def graph(self, *args: Any, **kwargs: Any) -> Graph:
+        """The graph that runs for these arguments."""
+        with self.lock:
+            return self.version(args, kwargs).traced.graph
+
+    def __get__(self, instance: Any, owner: type | None = None) -> Any:
+        """As a method of a class: compiled for every instance by itself."""
+        if instance is None:
+            return self
+        bound = Compiled(self.function.__get__(instance, owner))  # type: ignore[attr-defined]
+        instance.__dict__[self._name] = bound
+        return bound
+
+    def __repr__(self) -> str:
+        return f"<compiled {self._name}>"
+
+
+def compile(function: Callable[..., Any]) -> Compiled:
+    """A function of tensors as native code; use it as a decorator.
+
+    The function may read and update what a training step does: modules, optimizers, buffers, random
+    numbers. It is traced at its first call: what depends on shapes and Python values is followed
+    then; learning rates, other options of optimizers, step counts and random numbers are looked up
+    at every call. Other arguments, another mode or another shape lead to another version. The
+    values of tensors are not known to the function while it is traced.
+
+    Errors: TraceError where the function decides on a value of a tensor (`if loss > 1`, `.item()`).
+
+    >>> import clearprop as cp
+    >>> @cp.compile
+    ... def energy(x, y):
+    ...     return ((x - y) ** 2).sum()
+    >>> energy(cp.tensor([1.0, 2.0]), cp.tensor([3.0, 2.0]))
+    tensor(4.)
+    """
+    if not callable(function):
+        raise TypeError(f"compile: wants a function, got {type(function).__name__}")
+    return function if isinstance(function, Compiled) else Compiled(function)
+
+
+# ---------------------------------------------------------------------- telling
+_said: set[str] = set()
+
+
+def _say_once(what: str) -> None:
+    if what not in _said:
+        _said.add(what)
+        warnings.warn(what, RuntimeWarning, stacklevel=3)
+
+
+def _difference(key: Any, before: Any) -> str:
+    """What is new about these arguments."""
+    if key[2:] != before[2:]:
+        return "gradients are recorded now, or no longer"
+    new, old = list(_leaves(key[:2])), list(_leaves(before[:2]))
+    if len(new) != len(old):
+        return "there are other arguments"
+    for a, b in zip(new, old, strict=True):
+        if a != b:
+            return f"an argument is {a}, was {b}"
+    return "an argument is another container"
+
+
+def _leaves(part: Any) -> Any:
+    if isinstance(part, tuple) and part and part[0] is Tensor:
+        yield f"{part[1]}{' that requires grad' if part[2] else ''}"
+    elif isinstance(part, tuple) and len(part) == 2 and isinstance(part[0], type):
+        yield repr(part[1])
+    elif isinstance(part, tuple):
+        for p in part:
+            yield from _leaves(p)
+
+
+def _described(version: Version) -> list[str]:
+    graph, program = version.traced.graph, version.program
+    inputs = ", ".join(str(v.aval) for v in graph.inputs[: version.traced.arguments])
+    source = "from the cache" if program.code.cached else "new code"
+    lines = [
+        f"  ({inputs}): {len(graph)} equations in {len(program.plan.schedule.kernels)} kernels,"
+        f" {1e3 * version.seconds:.0f} ms ({source}), {version.calls} calls,"
+        f" because {version.reason}"
+    ]
+    for callback in program.plan.schedule.callbacks:
+        e = callback.equation
+        lines.append(f"    {e.prim.name} {e.origin} runs in eager mode: {callback.why}")
+    return lines
+
+
+def _log(name: str, version: Version, again: bool) -> None:
+    first, *more = _described(version)
+    same = ", the same code as before" if again else ""
+    print(f"clearprop: compiled {name}{first.strip()}{same}", file=sys.stderr)
+    for line in more:
+        print(f"clearprop: {line.strip()}", file=sys.stderr)
