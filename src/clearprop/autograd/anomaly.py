@@ -52,7 +52,7 @@ class Checked:
     def snapshot(self, value: np.ndarray) -> np.ndarray:
         return value.copy()
 
-    def assume(self, decide: Callable[[], bool], answer: bool) -> None:
+    def assume(self, decide: Callable[[], bool], answer: bool, steady: bool = True) -> None:
         """Nothing is kept here."""
 
     def count(self, array: np.ndarray) -> int:

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from clearprop.core import Leaf, Node, Pick, Tensor, apply1, local, wrap
-from clearprop.core.tensor import TENSORS, refresh, writes
+from clearprop.core.tensor import TENSORS, grad_of, refresh, writes
 from clearprop.errors import AutogradError, ShapeError
 from clearprop.ops import movement
 from clearprop.ops.broadcasting import cast, constant, here, zeros_for
@@ -191,9 +191,8 @@ def _walk(
         kind = node.__class__
         if kind is Leaf and quick and node.hooks is None and node.post_hooks is None:
             x = node.tensor()
-            held = None if x is None else x.__dict__
-            if held is not None and held.get("grad") is None:
-                held["grad"] = _tensor(g)
+            if x is not None and grad_of(x) is None:
+                x._grad = _tensor(g)
                 continue
         if node.hooks or node.retain is not None:
             g = _observed(node, g, bare)

@@ -36,8 +36,17 @@ from clearprop.core.primitive import (
     primitive,
 )
 from clearprop.core.provenance import Location, locate, module_path, user_location
-from clearprop.core.state import Context, Scope, context, local
-from clearprop.core.tensor import Parameter, Tensor, ViewOf, bump, refresh, version_cell, wrap
+from clearprop.core.state import Context, Scope, Watched, changed, context, local
+from clearprop.core.tensor import (
+    Parameter,
+    Tensor,
+    ViewOf,
+    bump,
+    grad_of,
+    refresh,
+    version_cell,
+    wrap,
+)
 
 __all__ = [
     "DTYPES",
@@ -60,6 +69,7 @@ __all__ = [
     "Tensor",
     "View",
     "ViewOf",
+    "Watched",
     "apply",
     "apply1",
     "apply2",
@@ -68,6 +78,7 @@ __all__ = [
     "as_dtype",
     "bool_",
     "bump",
+    "changed",
     "context",
     "count_up",
     "dtype",
@@ -76,6 +87,7 @@ __all__ = [
     "float64",
     "from_numpy_dtype",
     "get_default_dtype",
+    "grad_of",
     "int8",
     "int16",
     "int32",
@@ -93,4 +105,4 @@ __all__ = [
     "user_location",
     "version_cell",
     "wrap",
-]  # fmt: skip
+]

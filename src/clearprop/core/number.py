@@ -23,17 +23,25 @@ FIXED = "a Python number is wanted there, and the step must not depend on what i
 
 
 class Number:
-    """A float64 of the graph. `now` is its value today, `again()` works it out later on."""
+    """A float64 of the graph. `now` is its value today, `again()` works it out later on; `steady`:
+    it stays the same until an option is changed.
+    """
 
-    __slots__ = ("again", "interpreter", "now", "value")
+    __slots__ = ("again", "interpreter", "now", "steady", "value")
 
     def __init__(
-        self, interpreter: Interpreter, value: Any, now: float, again: Callable[[], float]
+        self,
+        interpreter: Interpreter,
+        value: Any,
+        now: float,
+        again: Callable[[], float],
+        steady: bool = True,
     ) -> None:
         self.interpreter = interpreter
         self.value = value
         self.now = now
         self.again = again
+        self.steady = steady
 
     def spread(self, d: np.dtype, shape: tuple[int, ...]) -> Tensor:
         """A tensor of type d that holds this number at every place."""
@@ -73,7 +81,8 @@ def _arithmetic(name: str, f: Callable[[Any, Any], Any]) -> tuple[Any, Any]:
         values = [x.value if isinstance(x, Number) else _fixed(x) for x in (a, b)]
         one, two = _asked(a), _asked(b)
         value = interpreter.run(TABLE[name], values, {})
-        return Number(interpreter, value, f(_today(a), _today(b)), lambda: f(one(), two()))
+        steady = all(x.steady for x in numbers)
+        return Number(interpreter, value, f(_today(a), _today(b)), lambda: f(one(), two()), steady)
 
     def forward(self: Number, other: Any) -> Any:
         return run(self, other) if isinstance(other, _PLAIN) else NotImplemented
@@ -91,7 +100,8 @@ def _comparison(f: Callable[[Any, Any], bool]) -> Any:
 
         one, two = self.again, _asked(other)
         answer = f(self.now, _today(other))
-        self.interpreter.assume(lambda: f(one(), two()), answer)
+        steady = self.steady and (not isinstance(other, Number) or other.steady)
+        self.interpreter.assume(lambda: f(one(), two()), answer, steady)
         return answer
 
     return compare
@@ -149,4 +159,6 @@ def count_up(counter: Tensor) -> Any:
     bump(counter)
     steps = interpreter.count(array)  # in this trace, so far
     value = interpreter.run(TABLE["cast"], (new,), {"to": float64})
-    return Number(interpreter, value, float(array) + steps, lambda: float(array) + steps)
+    return Number(
+        interpreter, value, float(array) + steps, lambda: float(array) + steps, steady=False
+    )

@@ -10,11 +10,15 @@ microsecond for `np.errstate`, and leaves the user's own error state alone.
 from __future__ import annotations
 
 import contextvars
+import functools
 import threading
+from array import array
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 import numpy as np
+
+from clearprop.flags import flags
 
 
 class Interpreter(Protocol):
@@ -37,8 +41,10 @@ class Interpreter(Protocol):
         """What `value` holds now, in memory of its own."""
         ...
 
-    def assume(self, decide: Callable[[], bool], answer: bool) -> None:
-        """The program went on because decide() gave `answer`."""
+    def assume(self, decide: Callable[[], bool], answer: bool, steady: bool = True) -> None:
+        """The program went on because decide() gave `answer`; `steady`: it gives the same until
+        `changed` is called.
+        """
         ...
 
     def count(self, array: Any) -> int:
@@ -113,3 +119,40 @@ local = _Local()
 def context() -> Context:
     """The running thread's context."""
     return local.c
+
+
+# How often something changed that traced code may have decided on, other than the values of
+# tensors: an option of an optimizer, the mode or the parts of a module, a flag. Compiled code looks
+# only here before it looks closer, so the number lies where machine code can read it.
+changes = array("q", [0])
+
+
+def changed(*_: Any) -> None:
+    """Note that traced code may have to be looked at again."""
+    changes[0] += 1
+
+
+flags.watch(changed)
+
+
+class Watched(dict[Any, Any]):
+    """A dict that notes its changes for compiled code."""
+
+    __slots__ = ()
+
+
+def _noting(name: str) -> Callable[..., Any]:
+    plain = getattr(dict, name)
+
+    @functools.wraps(plain)
+    def method(self: Watched, *args: Any, **kwargs: Any) -> Any:
+        changes[0] += 1
+        return plain(self, *args, **kwargs)
+
+    return method
+
+
+for _name in (
+    "__setitem__", "__delitem__", "__ior__", "clear", "pop", "popitem", "setdefault", "update",
+):  # fmt: skip
+    setattr(Watched, _name, _noting(_name))

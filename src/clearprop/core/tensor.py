@@ -74,12 +74,13 @@ class Tensor:
     tensor([2., 4.])
     """
 
-    __slots__ = ("__dict__", "__weakref__", "cell", "node", "value", "view_of")
+    __slots__ = ("__dict__", "__weakref__", "_grad", "cell", "node", "value", "view_of")
 
     value: Any
     node: Any
     cell: list[int] | None
     view_of: ViewOf | None
+    _grad: Tensor | None  # not there on most tensors
 
     name: str | None = None
     retains_grad: bool = False
@@ -184,6 +185,7 @@ class Tensor:
             )
         if requires_grad and self.node is None:
             self.node = Leaf(self)
+            self._grad = grad_of(self)  # there from now on
         elif not requires_grad:
             self.node = None
         return self
@@ -194,14 +196,14 @@ class Tensor:
         interpreter = local.c.interpreter
         if interpreter is not None and interpreter.traces:
             interpreter.about_grad(self, reading=True)
-        return self.__dict__.get("grad")
+        return grad_of(self)
 
     @grad.setter
     def grad(self, new: Tensor | None) -> None:
         interpreter = local.c.interpreter
         if interpreter is not None and interpreter.traces:
             interpreter.about_grad(self, reading=False)
-        self.__dict__["grad"] = new
+        self._grad = new
 
     @property
     def is_leaf(self) -> bool:
@@ -347,6 +349,9 @@ class Tensor:
         out.value, out.cell, out.view_of = self.array("deepcopy()").copy(), None, None
         out.node = None if self.node is None else Leaf(out)
         out.__dict__.update(copy.deepcopy(self.__dict__, memo))
+        grad = grad_of(self)
+        if grad is not None:
+            out._grad = copy.deepcopy(grad, memo)
         return out
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -409,6 +414,14 @@ def wrap(value: Any, node: Any) -> Tensor:
     out.cell = None
     out.view_of = None
     return out
+
+
+def grad_of(x: Tensor) -> Tensor | None:
+    """The gradient that x holds, without telling the interpreter."""
+    try:
+        return x._grad
+    except AttributeError:
+        return None
 
 
 def known(x: Tensor) -> np.ndarray | None:

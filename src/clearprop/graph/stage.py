@@ -17,12 +17,24 @@ from typing import Any
 
 import numpy as np
 
-from clearprop.core import Aval, Number, Primitive, Tensor, View, apply, float64, local, wrap
+from clearprop.core import (
+    Aval,
+    Number,
+    Primitive,
+    Tensor,
+    View,
+    apply,
+    float64,
+    grad_of,
+    local,
+    wrap,
+)
 from clearprop.core.provenance import module_path, user_frame
 from clearprop.core.state import Interpreter
 from clearprop.errors import TraceError
 from clearprop.graph.ir import Equation, Graph, Origin, Var, aval_of, output_avals
 from clearprop.graph.symbols import (
+    Assumption,
     Gradient,
     Memory,
     Parts,
@@ -47,7 +59,7 @@ class Stage:
         self.modules: dict[int, Parts] = {}
         self.gradients: dict[int, Gradient] = {}
         self.numbers: list[tuple[Var, Callable[[], Any]]] = []
-        self.assumptions: list[tuple[Callable[[], bool], bool]] = []
+        self.assumptions: list[Assumption] = []
         self._counts: dict[int, int] = {}
         self._options: dict[int, dict[str, Any]] = {}
         self._splats: dict[tuple[str, bytes], Var] = {}
@@ -112,9 +124,9 @@ class Stage:
             copy.doubtful.append(weakref.ref(root))
         return out
 
-    def assume(self, decide: Callable[[], bool], answer: bool) -> None:
+    def assume(self, decide: Callable[[], bool], answer: bool, steady: bool = True) -> None:
         """Note what the trace depends on."""
-        self.assumptions.append((decide, answer))
+        self.assumptions.append(Assumption(decide, answer, steady))
 
     def count(self, array: np.ndarray) -> int:
         """How often this was called with `array`, this time included."""
@@ -148,7 +160,7 @@ class Stage:
         """Note what `tensor.grad` is before the function touches it."""
         if id(tensor) in self.gradients:
             return
-        before = tensor.__dict__.get("grad")
+        before = grad_of(tensor)
         self.gradients[id(tensor)] = Gradient(tensor, before, reading)
         if before is not None:
             self.symbol(before)

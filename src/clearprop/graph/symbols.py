@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import weakref
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -65,6 +66,16 @@ class Memory(NamedTuple):
     grad_of: list[Tensor]
 
 
+class Assumption(NamedTuple):
+    """A decision of the trace: decide() gave `answer`. `steady`: it does so until
+    core.state.changes counts up.
+    """
+
+    decide: Callable[[], bool]
+    answer: bool
+    steady: bool
+
+
 class Gradient(NamedTuple):
     """What `tensor.grad` was before the trace, and whether the function asked for it before it set
     it.
@@ -105,7 +116,7 @@ def _parts(module: Any) -> dict[tuple[str, ...], Any]:
     """Every attribute, and every entry of the tables among them."""
     out: dict[tuple[str, ...], Any] = {}
     for name, value in vars(module).items():
-        if type(value) is dict:
+        if isinstance(value, dict):
             out.update({(name, str(key)): entry for key, entry in value.items()})
         else:
             out[name,] = value

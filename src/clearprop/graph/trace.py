@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from clearprop.core import Leaf, Tensor, wrap
+from clearprop.core import Leaf, Tensor, grad_of, wrap
 from clearprop.errors import TraceError
 from clearprop.graph.ir import Var, aval_of
 from clearprop.graph.stage import Stage
@@ -31,7 +31,8 @@ def trace(
 
     Control flow on shapes and Python values is followed and leaves no trace; ops on Tensors become
     equations, backward passes and in-place updates, too. Arrays that exist outside (weights) become
-    inputs, arrays made inside become constants. `names` gives names to arrays from outside, by id; `name` is that of the graph.
+    inputs, arrays made inside become constants. `names` gives names to arrays from outside, by id;
+    `name` is that of the graph.
     Nothing is computed and nothing changes: a call of the result does what the function does.
 
     Random numbers (`rand`, dropout) are drawn anew at every run, from the same generator.
@@ -108,7 +109,7 @@ def _gradients(
     it had found. Tensors that live only inside do not count.
     """
     entries = [
-        (weakref.ref(tensor), tensor.__dict__.get("grad"), before, asked)
+        (weakref.ref(tensor), grad_of(tensor), before, asked)
         for tensor, before, asked in stage.gradients.values()
     ]
     _restore(stage)
@@ -141,7 +142,7 @@ def _living(modules: dict[int, Parts]) -> tuple[Parts, ...]:
 def _restore(stage: Stage) -> None:
     """Every gradient is what it was before the trace."""
     for entry in stage.gradients.values():
-        entry.tensor.__dict__["grad"] = entry.before
+        entry.tensor._grad = entry.before
     stage.gradients.clear()
 
 
@@ -176,7 +177,9 @@ def _sort_memory(
             graph.constants[var] = arrays[i]
             continue
         if var not in given:
-            sources.append(Source(arrays[i], *places[i]))
+            owner = places[i][0] and places[i][0]()
+            wants = owner is not None and owner.node is not None
+            sources.append(Source(arrays[i], *places[i], wants))
             inputs.append(var)
         if now[i] is not var:
             graph.writes[var] = now[i]

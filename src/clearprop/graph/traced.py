@@ -11,11 +11,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from clearprop.core import Tensor, wrap
+from clearprop.core import Tensor, grad_of, wrap
 from clearprop.errors import TraceError
 from clearprop.graph.evaluate import evaluate
 from clearprop.graph.ir import Graph
-from clearprop.graph.symbols import Parts
+from clearprop.graph.symbols import Assumption, Parts
 from clearprop.graph.tree import map_tensors, tensors_in
 
 
@@ -27,17 +27,20 @@ class Source(NamedTuple):
     array: np.ndarray
     owner: weakref.ref[Tensor] | None
     grad_of: weakref.ref[Tensor] | None
+    wants: bool  # whether the owner wants a gradient
 
     def now(self) -> np.ndarray | None:
         """The array; None if there is none of that shape and type any more."""
         found: Any = self.array
         if self.grad_of is not None:
             tensor = self.grad_of()
-            grad = None if tensor is None else tensor.__dict__.get("grad")
+            grad = None if tensor is None else grad_of(tensor)
             found = None if grad is None else grad.value
         elif self.owner is not None:
             owner = self.owner()
-            found = None if owner is None else owner.value
+            if owner is None or (owner.node is not None) != self.wants:
+                return None
+            found = owner.value
         same = found is not None and (found.shape, found.dtype) == (
             self.array.shape,
             self.array.dtype,
@@ -78,7 +81,7 @@ class Traced:
     numbers: tuple[Callable[[], Any], ...]
     result: Any
     gradients: tuple[GradientEffect, ...]
-    assumptions: tuple[tuple[Callable[[], bool], bool], ...]
+    assumptions: tuple[Assumption, ...]
     conditions: tuple[Condition, ...]
     modules: tuple[Parts, ...]
     recorded: tuple[int, ...] = ()
@@ -104,11 +107,11 @@ class Traced:
 
     def what_changed(self) -> str | None:
         """Why the function would be traced to another graph; None if it would not."""
-        if any(decide() != answer for decide, answer in self.assumptions):
+        if any(a.decide() != a.answer for a in self.assumptions):
             return "an option of an optimizer, or a step count, is decided on otherwise"
         for source in self.sources:
             if source.now() is None:
-                return "a tensor has another shape or type, or is another one"
+                return "a tensor has another shape or type, wants a gradient or not, or is another"
         if any(_has_grad(tensor()) != had for tensor, had in self.conditions):
             return "a gradient is there that was not, or the other way round"
         for parts in self.modules:
@@ -146,7 +149,7 @@ class Traced:
 
 
 def _has_grad(tensor: Tensor | None) -> bool:
-    return tensor is not None and tensor.__dict__.get("grad") is not None
+    return tensor is not None and grad_of(tensor) is not None
 
 
 def _own(array: np.ndarray, known: set[int]) -> np.ndarray:

@@ -6,6 +6,7 @@ behind it through an Access.
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 from typing import Any
 
@@ -103,7 +104,7 @@ def reshaped(shape: Shape, strides: Shape, new: Shape) -> Shape | None:
             else:
                 sizes.append(wanted.pop(0))
                 need *= sizes[-1]
-        for (_, outer), (n_inner, inner) in zip(group, group[1:], strict=False):
+        for (_, outer), (n_inner, inner) in itertools.pairwise(group):
             if outer != inner * n_inner:
                 return None
         step, steps = group[-1][1], []

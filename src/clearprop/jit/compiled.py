@@ -1,5 +1,5 @@
-"""`clearprop.compile`: a function of tensors as native code, traced at its first call with arguments of
-a kind, and again when something changes that the trace depended on.
+"""`clearprop.compile`: a function of tensors as native code, traced at its first call with arguments
+of a kind, and again when something changes that the trace depended on.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Formulas of elementwise primitives as vector instructions.
 
-`can` says whether there are instructions for a formula on these types; `Vectors` writes them. A value
-is a name with its element type; a number of the formula takes the type of what it meets.
+`why_not` says whether there are instructions for a formula on these types; `Vectors` writes them. A
+value is a name with its element type; a number of the formula takes the type of what it meets.
 """
 
 from __future__ import annotations
@@ -259,4 +259,3 @@ class Vectors:
         made = self.w.emit(f"fptosi {self.kind(x.dtype)} {safe.name} to {self.kind(wide)}")
         smallest = self.constant(-int(limit), wide)
         return self._resize(self.select(fits, Value(made, wide), smallest), to)
-

@@ -1,4 +1,4 @@
-"""What a compiled function depends on besides its arguments: names that its code looks up outside."""
+"""What a compiled function depends on besides its arguments: names that its code looks up."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def _plain_function(function: Any) -> types.FunctionType | None:
     found = getattr(function, "__func__", function)
     if isinstance(found, types.FunctionType):
         return found
-    call = getattr(type(function), "__call__", None)
+    call = vars(type(function)).get("__call__")
     return call if isinstance(call, types.FunctionType) else None
 
 

@@ -70,7 +70,7 @@ class _Segment:
 
 
 class LoopWriter:
-    """Writes one nest. `has_place` tells which values must be stored, `constants` are known numbers."""
+    """Writes one nest. `has_place`: values that must be stored, `constants`: known numbers."""
 
     def __init__(
         self,
@@ -106,9 +106,7 @@ class LoopWriter:
             self._nested(list(self.space.sizes[:-1]), self._one_row)
         self.w.do("ret void")
         declares = set(self.w.declares)
-        return LoopCode(
-            "\n".join(self.w.lines), self.arguments, declares, self.math, self.checks
-        )
+        return LoopCode("\n".join(self.w.lines), self.arguments, declares, self.math, self.checks)
 
     def _nested(self, sizes: list[int], body: Callable[[], None]) -> None:
         if not sizes:
@@ -178,8 +176,10 @@ class LoopWriter:
         return [m for m in self.stages.members(stage) if self._joins_row(m)]
 
     def _joins_row(self, m: Member) -> bool:
-        return m.combine is not None and bool(self.nest.space) and (
-            self.space.axes[-1][-1] in m.reduced
+        return (
+            m.combine is not None
+            and bool(self.nest.space)
+            and (self.space.axes[-1][-1] in m.reduced)
         )
 
     def _sum_type(self, m: Member, rounds: int) -> str:
@@ -276,7 +276,7 @@ class LoopWriter:
         """A value of the row at every lane."""
         if value.name not in s.spread:
             d = value.dtype
-            one, many = vector(d, 1), vector(d, s.lanes)
+            one = vector(d, 1)
             if s.lanes == 1:
                 s.spread[value.name] = value
             else:
@@ -336,6 +336,10 @@ class LoopWriter:
         assert m.combine
         return Value(splat(IDENTITY[m.combine](d), d, lanes), d)
 
+    def _adds_up_in_memory(self, m: Member) -> bool:
+        over_rows = self.nest.is_barrier(m) and self._outer_reduced(m)
+        return self.nest.is_row(m) or not self._joins_row(m) or over_rows
+
     def _combine(self, vectors: Vectors, m: Member, a: Value, b: Value) -> Value:
         assert m.combine
         return vectors.apply(m.combine, [a, b])
@@ -389,13 +393,11 @@ class LoopWriter:
     def _clear_accumulators(self) -> None:
         """Memory in which values add up begins with the identity."""
         for m in self.nest.members:
-            outside = m.combine and (self.nest.is_row(m) or not self._joins_row(m) or
-                                     (self.nest.is_barrier(m) and self._outer_reduced(m)))  # fmt: skip
-            if not outside:
+            if m.combine is None or not self._adds_up_in_memory(m):
                 continue
             d, n = m.out.aval.dtype.short, m.out.aval.size
             base = self._argument(m.out)
-            value = number(IDENTITY[m.combine](d), d)  # type: ignore[index]
+            value = number(IDENTITY[m.combine](d), d)
             if n == 1:
                 self.w.do(f"store {stored(d)} {value}, ptr {base}")
                 continue

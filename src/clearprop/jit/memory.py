@@ -1,5 +1,5 @@
-"""Where every value of a schedule lives: in the memory of an input that it is written to, in an output,
-or in the arena, one block of memory in which values share places when their lives do not overlap.
+"""Where every value of a schedule lives: in the memory of an input that it is written to, in an
+output, or in the arena, a block in which values share places when their lives do not overlap.
 
 Values that only members of one nest see live in registers and have no place.
 """
@@ -14,7 +14,7 @@ from clearprop.core import TABLE, Aval
 from clearprop.graph import Equation, Graph, Var
 from clearprop.jit.access import Access, whole
 from clearprop.jit.nest import Nest
-from clearprop.jit.schedule import Callback, Kernel, Product, Schedule, copy, makes, reads_of
+from clearprop.jit.schedule import Callback, Product, Schedule, copy, makes, reads_of
 from clearprop.jit.stages import Stages, crossing
 
 ALIGNMENT = 64
@@ -181,7 +181,7 @@ class _Planner:
     def _fit(self, placed: list[tuple[int, int, int, int]], size: int, a: int, b: int) -> int:
         size = -(-max(size, 1) // ALIGNMENT) * ALIGNMENT
         at = 0
-        for first, last, begin, end in sorted(p for p in placed if p[2] <= b and a <= p[3]):
+        for first, last in sorted(p[:2] for p in placed if p[2] <= b and a <= p[3]):
             if at + size <= first:
                 break
             at = max(at, last)

@@ -58,8 +58,7 @@ class _ModuleWriter:
                     kernels.append("")
         math, declared = vectormath.definitions(self.math)
         addresses = [
-            f"  %at{i} = getelementptr ptr, ptr %table, i64 {i}\n"
-            f"  {name} = load ptr, ptr %at{i}"
+            f"  %at{i} = getelementptr ptr, ptr %table, i64 {i}\n  {name} = load ptr, ptr %at{i}"
             for i, name in self.slots.items()
         ]
         main = [

@@ -80,7 +80,7 @@ class Program:
             many = found if equation.prim.outputs > 1 else (found,)
             for v, value in zip(equation.outputs, many, strict=True):
                 np.copyto(self._array(self.plan.schedule.access[v]), value)
-        except BaseException as error:  # noqa: BLE001 - raised again by `fail`
+        except BaseException as error:
             self.error = error
             return 1
         return 0

@@ -54,9 +54,7 @@ class Recorded(Function):
         ctx.call = call
         ctx.save_for_backward(*inputs)
         outs = [wrap(array, None) for array in call.outputs]
-        ctx.mark_non_differentiable(
-            *(t for i, t in enumerate(outs) if i not in call.recorded)
-        )
+        ctx.mark_non_differentiable(*(t for i, t in enumerate(outs) if i not in call.recorded))
         return tuple(outs)
 
     @staticmethod

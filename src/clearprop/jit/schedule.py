@@ -415,9 +415,7 @@ def _transposed(graph: Graph) -> set[Var]:
         and e.output not in roots
         and len(e.output.aval.shape) == 2
         and readers.get(e.output)
-        and all(
-            r.prim.name == "permute" and r.params["dims"] == (1, 0) for r in readers[e.output]
-        )
+        and all(r.prim.name == "permute" and r.params["dims"] == (1, 0) for r in readers[e.output])
     }
 
 
@@ -469,6 +467,7 @@ def _sink(found: Schedule) -> None:
 
 def _is_cheap(member: Member) -> bool:
     """Whether it costs no more than a load to work it out."""
+
     def size(tree: Tree) -> int:
         if not isinstance(tree, Call):
             return 0

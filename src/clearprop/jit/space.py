@@ -1,4 +1,4 @@
-"""The iteration space of a nest as it is run: which axes are one, and which one is the innermost."""
+"""The iteration space of a nest as it is run: which axes are one, and which one is innermost."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from clearprop.jit.nest import Counter, Member, Nest, Read
 
 @dataclass(frozen=True)
 class Space:
-    """`axes[i]` are the axes of the nest that loop i runs over, the last being the innermost; they are
-    contiguous to each other for every operand, so one stride per loop is enough.
+    """`axes[i]` are the axes of the nest that loop i runs over, the last being the innermost; they
+    lie packed in each other for every operand, so one stride per loop is enough.
     """
 
     sizes: Shape
@@ -75,6 +75,7 @@ def _over(strides: Shape, axes: int) -> Shape:
 
 def _best_last(groups: list[tuple[int, ...]], patterns: list[Shape]) -> list[tuple[int, ...]]:
     """The loop innermost along which most operands lie one after the other."""
+
     def packed(group: tuple[int, ...]) -> int:
         return sum(abs(s[group[-1]]) == 1 for s in patterns)
 

@@ -1,5 +1,5 @@
-"""The instruction sets that code is written for: how wide a vector is, how many registers there are,
-and what LLVM is told about this processor.
+"""The instruction sets that code is written for: how wide a vector is, how many registers there
+are, and what LLVM is told about this processor.
 """
 
 from __future__ import annotations

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from clearprop.core import Parameter, Tensor
+from clearprop.core import Parameter, Tensor, Watched, changed
 from clearprop.errors import did_you_mean
 
 if TYPE_CHECKING:
@@ -32,13 +32,14 @@ def set_up(module: Module) -> None:
     """The empty tables of a new module."""
     fields = module.__dict__
     for name in (*STATE, *HOOKS):
-        fields[name] = {}
+        fields[name] = Watched()
     fields["_transient"] = set()
     fields["training"] = True
 
 
 def assign(module: Module, name: str, value: Any) -> None:
     """Put value where it belongs; a name keeps its place in the order of its table."""
+    changed()
     fields = module.__dict__
     if isinstance(value, Parameter):
         _move(module, name, "parameters", "_parameters", value)
@@ -102,6 +103,8 @@ def find(module: Module, name: str) -> Any:
 
 
 def delete(module: Module, name: str) -> None:
+    """Take an attribute away."""
+    changed()
     for table in STATE:
         if name in module.__dict__[table]:
             del module.__dict__[table][name]

@@ -9,7 +9,17 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, TypeVar
 
 from clearprop.autograd import RemovableHandle, no_grad
-from clearprop.core import Parameter, Scope, Tensor, as_dtype, float16, float32, float64, local
+from clearprop.core import (
+    Parameter,
+    Scope,
+    Tensor,
+    as_dtype,
+    changed,
+    float16,
+    float32,
+    float64,
+    local,
+)
 from clearprop.errors import ClearpropError, did_you_mean
 from clearprop.nn import attributes, hooks, state, tree
 from clearprop.nn.state import IncompatibleKeys
@@ -264,6 +274,7 @@ class Module:
             raise ValueError(f"train: training mode is expected to be boolean, got {mode!r}")
         for module in self.modules():
             module.__dict__["training"] = mode
+        changed()
         return self
 
     def eval(self: M) -> M:

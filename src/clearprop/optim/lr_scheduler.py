@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from clearprop.optim.optimizer import Optimizer
+from clearprop.optim.optimizer import Optimizer, not_traced
 from clearprop.optim.plateau import ReduceLROnPlateau
 
 
@@ -67,6 +67,7 @@ class LRScheduler(ABC):
 
     def step(self, epoch: int | None = None) -> None:
         """Go to the next epoch, or to the given one, and set the rates."""
+        not_traced(self)
         if self._step_count == 1 and not self.optimizer._opt_called:
             warnings.warn(
                 f"{type(self).__name__}: Detected call of `lr_scheduler.step()` before "
@@ -307,6 +308,7 @@ class SequentialLR(LRScheduler):
         """Step the schedule whose turn it is."""
         if epoch is not None:
             raise ValueError("SequentialLR: step(epoch) is not possible, call step()")
+        not_traced(self)
         self.last_epoch += 1
         i = bisect_right(self._milestones, self.last_epoch)
         scheduler = self._schedulers[i]

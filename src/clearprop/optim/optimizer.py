@@ -17,7 +17,7 @@ import numpy as np
 
 from clearprop import ops
 from clearprop.autograd import enable_grad, no_grad
-from clearprop.core import Tensor, local, wrap
+from clearprop.core import Tensor, Watched, changed, local, wrap
 
 Group = dict[str, Any]
 State = dict[str, Any]
@@ -87,7 +87,7 @@ class Optimizer(ABC):
             raise TypeError(
                 f"{self._name}: param_group must be a dict, but got {type(param_group).__name__}"
             )
-        group = dict(param_group)
+        group = Watched(param_group)
         params = group["params"]
         if isinstance(params, set | frozenset):
             raise TypeError(
@@ -122,6 +122,7 @@ class Optimizer(ABC):
                 f"{self._name}: some parameters appear in more than one parameter group"
             )
         self.param_groups.append(group)
+        changed()
 
     @abstractmethod
     def _check(self, group: Group) -> None:
@@ -146,6 +147,8 @@ class Optimizer(ABC):
             with enable_grad():
                 loss = args[0]()
         interpreter = local.c.interpreter
+        if interpreter is not None:
+            interpreter.assume(self._same(), True)
         with no_grad():
             for group in self.param_groups:
                 options = group if interpreter is None else interpreter.options(group)
@@ -158,6 +161,11 @@ class Optimizer(ABC):
         for hook in list(self._post_hooks.values()):
             hook(self, args, {})
         return loss
+
+    def _same(self) -> Callable[[], bool]:
+        """Asks whether state and groups are still those of now."""
+        state, groups = self.state, len(self.param_groups)
+        return lambda: self.state is state and len(self.param_groups) == groups
 
     def zero_grad(self, set_to_none: bool = True) -> None:
         """Forget the gradients; with `set_to_none=False` they become zeros instead."""
@@ -222,6 +230,7 @@ class Optimizer(ABC):
             p = of_index[int(i)]
             state[p] = {k: self._loaded(p, k, v) for k, v in values.items()}
         self.state = state
+        changed()
         for ours, theirs in zip(self.param_groups, saved, strict=True):
             ours.update({k: v for k, v in theirs.items() if k != "params"})
 
@@ -252,6 +261,17 @@ def not_negative(name: str, **options: float) -> None:
         if not value >= 0.0:
             what = {"lr": "learning rate", "eps": "epsilon value"}.get(option, f"{option} value")
             raise ValueError(f"{name}: Invalid {what}: {value}; it must be 0 or more")
+
+
+def not_traced(scheduler: Any) -> None:
+    """Refuse a schedule's step inside a traced function: it would be done once and never again."""
+    interpreter = local.c.interpreter
+    if interpreter is not None:
+        interpreter.refuse(
+            f"{type(scheduler).__name__}.step()",
+            "a schedule counts in Python, which a traced function does not run again. Call it after"
+            " the traced or compiled step; the new learning rate is used without compiling again",
+        )
 
 
 def counter(start: int = 0) -> Tensor:

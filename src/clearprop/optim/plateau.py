@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from clearprop.optim.optimizer import Optimizer
+from clearprop.optim.optimizer import Optimizer, not_traced
 
 
 class ReduceLROnPlateau:
@@ -81,6 +81,7 @@ class ReduceLROnPlateau:
 
     def step(self, metrics: Any, epoch: int | None = None) -> None:
         """Note this epoch's value, a number or a tensor of one, and lower the rates if due."""
+        not_traced(self)
         value = float(metrics)
         self.last_epoch = self.last_epoch + 1 if epoch is None else epoch
         if self.is_better(value, self.best):
