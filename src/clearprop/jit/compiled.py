@@ -23,6 +23,7 @@ from clearprop.graph.tree import map_tensors, structure, tensors_in
 from clearprop.jit.guards import Names
 
 if find_spec("llvmlite"):
+    from clearprop.jit.binding import Binding, Entry, why_not
     from clearprop.jit.program import Program
     from clearprop.jit.recorded import Call, Pullback, Recorded
 else:
@@ -46,6 +47,8 @@ class Version:
     reason: str
     seconds: float
     calls: int = 0
+    binding: Binding | None = None
+    unbound: str = ""  # why calls go through Python
 
     def __post_init__(self) -> None:
         graph = self.traced.graph
@@ -131,17 +134,54 @@ class Compiled:
         self.versions: dict[Any, list[Version]] = {}
         self.programs: dict[str, Program] = {}
         self.lock = threading.RLock()
+        self.gradients: dict[int, Any] = {}
+        self._again = False
         functools.update_wrapper(self, function, updated=())
+        if Program is not None:
+            self._entry = Entry(self._name, self._slow)
+            # a class of its own, so that a call goes to the builtin at once
+            self.__class__ = type(
+                "Compiled", (Compiled,), {"__call__": self._entry.call, "__slots__": ()}
+            )
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        interpreter = local.c.interpreter
-        if not flags.jit or Program is None or (interpreter is not None and interpreter.traces):
+        return self._slow(*args, **kwargs)
+
+    def _slow(self, *args: Any, **kwargs: Any) -> Any:
+        """A call that goes through Python."""
+        c = local.c
+        if not flags.jit or Program is None or c.interpreter is not None or c.anomaly:
             if Program is None:
                 _say_once(WITHOUT_LLVMLITE)
             return self.function(*args, **kwargs)
         with self.lock:
             version = self.version(args, kwargs)
-            return version.run(tensors_in((args, kwargs)))
+            if version.binding is not None and not self._again:
+                version.binding.refresh()
+                self._again = True
+                try:
+                    return self._entry.call(*args, **kwargs)
+                finally:
+                    self._again = False
+            result = version.run(tensors_in((args, kwargs)))
+            self._bind(version, args, kwargs)
+            return result
+
+    def _bind(self, version: Version, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        """Make the next call of this kind go without Python, if it can."""
+        self._entry.remove(version.binding)
+        if version.binding is not None:
+            version.calls += version.binding.calls
+            version.binding = None
+        version.unbound = "it has keyword arguments" if kwargs else (
+            why_not(version.traced, version.program, args) or ""
+        )
+        if not version.unbound:
+            version.binding = Binding(
+                version.traced, version.program, version.names, args, self.gradients,
+                version.program.fail,
+            )  # fmt: skip
+            self._entry.add(version.binding)
 
     def version(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Version:
         """The code for these arguments; compiled now if there is none yet."""
@@ -153,6 +193,8 @@ class Compiled:
                     known.insert(0, known.pop(i))
                 return version
         reason = self._reason(key, known)
+        for old in known:
+            self._entry.remove(old.binding)
         version = self._compile(args, kwargs, reason)
         known.insert(0, version)
         if len(known) == MANY:

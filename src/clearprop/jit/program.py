@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import ctypes
+import math
 import threading
+import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -15,7 +17,8 @@ from clearprop.jit.access import Access
 from clearprop.jit.engine import compile_text
 from clearprop.jit.memory import ALIGNMENT, Plan, plan
 from clearprop.jit.module import write_module
-from clearprop.jit.schedule import Callback, schedule
+from clearprop.jit.nest import Nest
+from clearprop.jit.schedule import Callback, Product, schedule
 from clearprop.jit.target import host
 
 
@@ -36,12 +39,19 @@ class Program:
         self._callback = _CALLBACK(self._run_callback)
         kind = ctypes.PYFUNCTYPE if self.plan.schedule.callbacks else ctypes.CFUNCTYPE
         self._step = kind(ctypes.c_int, ctypes.c_void_p)(self.entry)
-        self.table = np.zeros(self.plan.slots + 1, np.uintp)
-        first = len(graph.inputs) + len(graph.outputs)
+        self.busy = np.zeros(1, np.int64)  # 1 while a call uses the arena
+        self.work = _work(self.plan)
+        self.table = self.new_table()
+
+    def new_table(self) -> np.ndarray:
+        """The addresses that the step is called with; those of inputs and outputs are missing."""
+        table = np.zeros(self.plan.slots + 1, np.uintp)
+        first = len(self.graph.inputs) + len(self.graph.outputs)
         for i, array in enumerate(self.plan.constants):
-            self.table[first + i] = array.ctypes.data
-        self.table[-2] = self._arena.ctypes.data
-        self.table[-1] = ctypes.cast(self._callback, ctypes.c_void_p).value
+            table[first + i] = array.ctypes.data
+        table[-2] = self._arena.ctypes.data
+        table[-1] = ctypes.cast(self._callback, ctypes.c_void_p).value
+        return table
 
     def run(self, inputs: Sequence[np.ndarray], outputs: Sequence[np.ndarray]) -> None:
         """Run once.
@@ -49,14 +59,21 @@ class Program:
         Errors: what a callback raised; IndexError for an index out of range.
         """
         with self.lock:
+            while self.busy[0]:  # a call from machine code, in another thread
+                time.sleep(1e-5)
             for i, array in enumerate((*inputs, *outputs)):
                 self.table[i] = array.ctypes.data
-            failed = self._step(self.table.ctypes.data)
+            self.busy[0] = 1
+            try:
+                failed = self._step(self.table.ctypes.data)
+            finally:
+                self.busy[0] = 0
             if failed:
-                self.fail(failed - 1)
+                self.fail(failed)
 
-    def fail(self, at: int) -> None:
+    def fail(self, status: int) -> None:
         """Raise what went wrong in a kernel."""
+        at = status - 1
         error, self.error = self.error, None
         if error is not None:
             raise error
@@ -97,6 +114,17 @@ class Program:
 
 
 _CALLBACK = ctypes.PYFUNCTYPE(ctypes.c_int, ctypes.c_int)
+
+
+def _work(found: Plan) -> float:
+    """About how many multiplications a step makes."""
+    total = 0.0
+    for kernel in found.schedule.kernels:
+        if isinstance(kernel, Product):
+            total += kernel.out.aval.size * kernel.a.shape[-1]
+        elif isinstance(kernel, Nest):
+            total += math.prod(kernel.space) * len(kernel.members)
+    return total
 
 
 def _aligned(size: int) -> np.ndarray:

@@ -1,0 +1,274 @@
+"""A version of a compiled function made ready for calls without Python: its record for `builtin`."""
+
+from __future__ import annotations
+
+import ctypes
+from typing import Any
+
+import numpy as np
+
+from clearprop.core import Tensor, grad_of, version_cell, wrap
+from clearprop.core.state import changes, local
+from clearprop.graph import Traced
+from clearprop.graph.tree import tensors_in
+from clearprop.jit import builtin
+from clearprop.jit.guards import Names
+from clearprop.jit.program import Program
+
+LONG = 2e6  # multiplications of a step from which on other threads may run meanwhile
+Gradients = dict[int, tuple[Tensor, np.ndarray]]  # by the id of the tensor that they belong to
+
+
+class Binding:
+    """A record, and what it points to."""
+
+    def __init__(
+        self,
+        traced: Traced,
+        program: Program,
+        names: Names,
+        args: tuple[Any, ...],
+        gradients: Gradients,
+        fail: Any,
+    ) -> None:
+        self.traced = traced
+        self.program = program
+        self.names = names
+        self.keep: list[Any] = [args, fail]
+        self.table = program.new_table()
+        self.numbers = [np.zeros(v.aval.shape, v.aval.dtype.np) for v in self._number_vars()]
+        first = len(traced.graph.inputs) - len(self.numbers)
+        for i, array in enumerate(self.numbers):
+            self.table[first + i] = array.ctypes.data
+        self.fields = builtin.common() | {
+            "busy": program.busy.ctypes.data,
+            "step": program.entry,
+            "table": self.table.ctypes.data,
+            "context": id(local.c),
+            "thread": _thread(),
+            "grad_mode": id(local.c.grad),
+            "fail": id(fail),
+            "release": int(program.work > LONG and not program.plan.schedule.callbacks),
+            "many": int(isinstance(traced.result, tuple)),
+        }
+        self.keep.append(local.c)
+        self._table("arguments", self._arguments(args))
+        self._table("words", self._words())
+        self._table("names", self._names())
+        self._table("grads", self._gradients(gradients))
+        self._table("written", self._written(args))
+        self._table("outputs", self._outputs())
+        self.fields["arguments"] = len(args)
+        self.record = np.zeros(len(builtin.FIELDS), np.int64)
+        for name, value in self.fields.items():
+            self.record[builtin.FIELDS.index(name)] = value
+        self.refresh()
+        self._set("enabled", 1)
+
+    def refresh(self) -> None:
+        """Look options up again, after something has changed that turned out to be harmless."""
+        for array, number in zip(self.numbers, self.traced.numbers, strict=True):
+            array[...] = number()
+        self._set("expected", changes[0])
+
+    @property
+    def calls(self) -> int:
+        """How often the record was used."""
+        return int(self.record[builtin.FIELDS.index("calls")])
+
+    def follow(self, other: Binding | None) -> None:
+        """Name the record that is tried when this one does not fit."""
+        self._set("next", 0 if other is None else other.record.ctypes.data)
+
+    def _set(self, name: str, value: int) -> None:
+        self.record[builtin.FIELDS.index(name)] = value
+
+    def _number_vars(self) -> Any:
+        n = len(self.traced.numbers)
+        return self.traced.graph.inputs[len(self.traced.graph.inputs) - n :] if n else ()
+
+    def _table(self, name: str, rows: list[list[int]]) -> None:
+        width = builtin.WORDS[name]
+        table = np.zeros((max(1, len(rows)), width), np.int64)
+        for i, row in enumerate(rows):
+            table[i, : len(row)] = row
+        self.keep.append(table)
+        self.fields[name], self.fields[f"{name}_table"] = len(rows), table.ctypes.data
+
+    def _sizes(self, shape: tuple[int, ...]) -> int:
+        sizes = np.array(shape or (0,), np.int64)
+        self.keep.append(sizes)
+        return sizes.ctypes.data
+
+    # ------------------------------------------------------------------ tables
+    def _arguments(self, args: tuple[Any, ...]) -> list[list[int]]:
+        rows, place = [], 0
+        for x in args:
+            if isinstance(x, Tensor):
+                a = x.value
+                rows.append([0, id(a.dtype), a.ndim, self._sizes(a.shape), place])
+                self.keep.append(a.dtype)
+                place += 1
+            else:
+                rows.append([id(x)])
+        return rows
+
+    def _words(self) -> list[list[int]]:
+        at = builtin.offsets() or {}
+        rows = []
+
+        def expect(x: Any, slot: str, held: Any) -> None:
+            rows.append([id(x) + at[slot], 0 if held is None and slot == "at_grad" else id(held)])
+            self.keep.append((x, held))
+
+        first = self.traced.arguments
+        for i, source in enumerate(self.traced.sources):
+            array = source.now()
+            assert array is not None
+            self.table[first + i] = array.ctypes.data
+            self.keep.append(array)
+            owner = source.owner() if source.owner else None
+            if source.grad_of is not None:
+                tensor: Any = source.grad_of()
+                owner = grad_of(tensor)
+                expect(tensor, "at_grad", owner)
+            if owner is not None:
+                expect(owner, "at_value", array)
+                expect(owner, "at_node", owner.node)
+        for ref, had in self.traced.conditions:
+            tensor = ref()
+            if tensor is not None:
+                rows.append([id(tensor) + at["at_grad"], id(grad_of(tensor))])
+                self.keep.append((tensor, grad_of(tensor)))
+                assert had == (grad_of(tensor) is not None)
+        for cell, content in self.names.cells:
+            rows.append([id(cell) + builtin.CELL_CONTENT, id(content)])
+        return rows
+
+    def _names(self) -> list[list[int]]:
+        self.keep.append(self.names)
+        space = self.names.space
+        return [[id(space), id(name), id(space[name])] for name in self.names.globals]
+
+    def _gradients(self, gradients: Gradients) -> list[list[int]]:
+        """A gradient that is set is computed into the same memory at every call."""
+        rows = []
+        first = len(self.traced.graph.inputs)
+        for ref, output in self.traced.gradients:
+            tensor = ref()
+            if tensor is None:
+                continue
+            self.keep.append(tensor)
+            if output is None:
+                rows.append([id(tensor), id(None), 0])
+                continue
+            aval = self.traced.graph.outputs[output].aval
+            known = gradients.get(id(tensor))
+            if known is None or known[1].shape != aval.shape or known[1].dtype != aval.dtype.np:
+                array = np.empty(aval.shape, aval.dtype.np)
+                gradients[id(tensor)] = (wrap(array, None), array)
+            gradient, array = gradients[id(tensor)]
+            self.table[first + output] = array.ctypes.data
+            rows.append([id(tensor), id(gradient), id(array)])
+            del gradient, array
+        return rows
+
+    def _written(self, args: tuple[Any, ...]) -> list[list[int]]:
+        graph = self.traced.graph
+        given = tensors_in(args)
+        cells: dict[int, Any] = {}
+        for i, v in enumerate(graph.inputs):
+            if v not in graph.writes:
+                continue
+            source = None if i < len(given) else self.traced.sources[i - len(given)]
+            owner = given[i] if source is None else source.owner() if source.owner else None
+            if owner is not None:
+                cell = version_cell(owner)
+                cells[id(cell)] = cell
+        self.keep.append(cells)
+        return [[key] for key in cells]
+
+    def _outputs(self) -> list[list[int]]:
+        """What is returned; a gradient that is returned, too, is an output of its own."""
+        first = len(self.traced.graph.inputs)
+        rows = []
+        for t in tensors_in(self.traced.result):
+            output = int(t.value)
+            aval = self.traced.graph.outputs[output].aval
+            self.keep.append(aval.dtype.np)
+            rows.append(
+                [id(aval.dtype.np), len(aval.shape), self._sizes(aval.shape), first + output]
+            )
+        return rows
+
+
+def why_not(traced: Traced, program: Program, args: tuple[Any, ...]) -> str | None:
+    """The reason why calls of a version must go through Python; None if they need not."""
+    if builtin.offsets() is None:
+        return "objects of this Python are laid out in another way"
+    if traced.recorded:
+        return "its results are on the tape"
+    if not all(a.steady for a in traced.assumptions):
+        return "it decides on a count of steps"
+    graph = traced.graph
+    drawn = len(graph.inputs) - len(traced.numbers)
+    if any(v.aval.shape or not v.hint for v in graph.inputs[drawn:]):
+        return "it draws random numbers"
+    tensors = [x for x in args if isinstance(x, Tensor)]
+    if len(tensors) != traced.arguments or any(x.node is not None for x in tensors):
+        return "its arguments are nested or want gradients"
+    result = traced.result
+    flat = result if isinstance(result, tuple) else (result,)
+    if not (result is None or (type(result) in (tuple, Tensor) and _all_tensors(flat))):
+        return "its result is neither a Tensor nor a tuple of Tensors"
+    if len(tensors_in(result)) > builtin.LARGEST_RESULT:
+        return "it has many results"
+    places = [i for i, v in enumerate(graph.inputs) if v in graph.writes]
+    if any(i < len(tensors) for i in places):
+        return "it writes to its arguments"
+    arrays = [*(x.value for x in tensors), *traced.captured]
+    if not all(a.flags.c_contiguous and a.flags.aligned for a in arrays):
+        return "an array is not packed"
+    outputs = [int(t.value) for t in tensors_in(result)]
+    if len(set(outputs)) != len(outputs):
+        return "a result is returned twice"
+    return None
+
+
+def _all_tensors(parts: tuple[Any, ...]) -> bool:
+    return all(type(x) is Tensor for x in parts)
+
+
+def _thread() -> int:
+    get = ctypes.pythonapi.PyThreadState_Get
+    get.restype = ctypes.c_void_p
+    return int(get())
+
+
+class Entry:
+    """The builtin of a compiled function, and the records that it tries."""
+
+    def __init__(self, name: str, slow: Any) -> None:
+        self.head = np.zeros(len(builtin.FIELDS), np.int64)
+        self.slow = slow
+        self.bindings: list[Binding] = []
+        self.head[builtin.FIELDS.index("slow")] = id(slow)
+        self.call = builtin.builtin(self.head, name)
+
+    def add(self, binding: Binding) -> None:
+        """Try this one first."""
+        self.bindings.insert(0, binding)
+        self._chain()
+
+    def remove(self, binding: Binding | None) -> None:
+        if binding in self.bindings:
+            self.bindings.remove(binding)
+            self._chain()
+
+    def _chain(self) -> None:
+        following: Binding | None = None
+        for binding in reversed(self.bindings):
+            binding.follow(following)
+            following = binding
+        start = 0 if following is None else following.record.ctypes.data
+        self.head[builtin.FIELDS.index("next")] = start

@@ -1,0 +1,542 @@
+"""The way into compiled code without Python in between: a builtin function whose machine code looks at
+the arguments, decides whether the code fits them, and runs it.
+
+What it looks at stands in a record, a table of numbers and addresses, so one function serves all
+programs and is compiled once per machine. Where anything is not as the record says, the call goes
+on to a Python function, which finds or compiles the right version.
+
+This relies on how CPython and NumPy lay objects out; `works` compares that with what Python says
+before it is used, and elsewhere (PyPy, builds without the global lock) calls go through Python.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import sys
+import sysconfig
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+from typing import Any
+
+import numpy as np
+
+from clearprop.core import Parameter, Tensor, wrap
+from clearprop.core.state import changes, local
+from clearprop.core.tensor import writes
+from clearprop.jit.engine import Code, compile_text, provide
+
+# Where things lie, in bytes. Object header: count of references 0, type 8.
+DATA, DIMENSIONS, AXES, DESCRIPTOR, ARRAY_FLAGS = 16, 32, 24, 56, 64  # of an ndarray
+LIST_ITEMS, TUPLE_ITEMS, CELL_CONTENT = 24, 24, 16
+PACKED = 0x1 | 0x100  # an ndarray's flags: row-major, aligned
+LARGEST_RESULT = 32  # arrays
+
+# What a record holds, in this order, each in 8 bytes. `x_count` and `x_table` tell of a table.
+FIELDS = (
+    "next", "enabled", "busy", "arguments", "arguments_table", "words", "words_table", "grads",
+    "grads_table", "names", "names_table", "written", "written_table", "outputs",
+    "outputs_table", "step", "table", "changes", "expected", "context", "thread", "grad_mode",
+    "slow", "fail", "release", "calls", "many", "writes", "count",
+    "tensor", "parameter", "ndarray", "none", "at_value", "at_node", "at_cell", "at_view",
+    "at_grad", "at_mode", "at_interpreter",
+)  # fmt: skip
+WORDS = {"arguments": 5, "words": 2, "grads": 3, "names": 3, "written": 1, "outputs": 4}
+
+API = (
+    "PyDict_GetItemWithError", "PyThreadState_Get", "PyEval_SaveThread", "PyEval_RestoreThread",
+    "PyLong_FromLongLong", "PyLong_AsLongLong", "PyObject_Vectorcall", "PyType_GenericAlloc",
+    "PyTuple_New", "Py_IncRef", "Py_DecRef",
+)  # fmt: skip
+
+
+class _Text:
+    """Writes the function."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+        self.count = 0
+        self.label = "entry"
+
+    def new(self, hint: str = "v") -> str:
+        self.count += 1
+        return f"%{hint}{self.count}"
+
+    def let(self, instruction: str) -> str:
+        name = self.new()
+        self.lines.append(f"  {name} = {instruction}")
+        return name
+
+    def do(self, instruction: str) -> None:
+        self.lines.append(f"  {instruction}")
+
+    def block(self, label: str) -> None:
+        self.lines.append(f"{label}:")
+        self.label = label
+
+    def need(self, condition: str) -> None:
+        """Go on only if the condition holds; else to Python."""
+        self.count += 1
+        label = f"ok{self.count}"
+        self.do(f"br i1 {condition}, label %{label}, label %other")
+        self.block(label)
+
+    def field(self, name: str, kind: str = "ptr") -> str:
+        return self.at("%record", 8 * FIELDS.index(name), kind)
+
+    def put(self, name: str, value: str) -> None:
+        at = self.let(f"getelementptr i8, ptr %record, i64 {8 * FIELDS.index(name)}")
+        self.do(f"store i64 {value}, ptr {at}")
+
+    def at(self, base: str, offset: int | str, kind: str = "ptr") -> str:
+        """What lies some bytes behind an address."""
+        at = self.let(f"getelementptr i8, ptr {base}, i64 {offset}")
+        return self.let(f"load {kind}, ptr {at}")
+
+    def same(self, a: str, b: str, kind: str = "ptr") -> str:
+        return self.let(f"icmp eq {kind} {a}, {b}")
+
+    def either(self, a: str, b: str) -> str:
+        return self.let(f"or i1 {a}, {b}")
+
+    @contextmanager
+    def each(self, name: str) -> Iterator[tuple[str, str]]:
+        """For every entry of a table: its number and address."""
+        n, base = self.field(name, "i64"), self.field(f"{name}_table")
+        self.count += 1
+        head, body, latch, done = (f"{x}{self.count}" for x in ("head", "body", "latch", "done"))
+        before, i, after = self.label, self.new("i"), self.new("i")
+        self.do(f"br label %{head}")
+        self.block(head)
+        self.do(f"{i} = phi i64 [0, %{before}], [{after}, %{latch}]")
+        more = self.let(f"icmp slt i64 {i}, {n}")
+        self.do(f"br i1 {more}, label %{body}, label %{done}")
+        self.block(body)
+        offset = self.let(f"mul i64 {i}, {8 * WORDS[name]}")
+        entry = self.let(f"getelementptr i8, ptr {base}, i64 {offset}")
+        yield i, entry
+        self.do(f"br label %{latch}")
+        self.block(latch)
+        self.do(f"{after} = add i64 {i}, 1")
+        self.do(f"br label %{head}")
+        self.block(done)
+
+    @contextmanager
+    def when(self, condition: str) -> Iterator[None]:
+        """Only if the condition holds."""
+        self.count += 1
+        yes, after = f"yes{self.count}", f"after{self.count}"
+        self.do(f"br i1 {condition}, label %{yes}, label %{after}")
+        self.block(yes)
+        yield
+        self.do(f"br label %{after}")
+        self.block(after)
+
+
+@cache
+def text() -> str:
+    """The IR of the function."""
+    t = _Text()
+    t.lines.append(_DECLARES)
+    t.lines.append("define ptr @call(ptr %self, ptr %args, i64 %nargs, ptr %kwnames) #0 {")
+    t.block("entry")
+    t.do(f"%results = alloca [{LARGEST_RESULT} x ptr]")
+    t.do(f"%first = load ptr, ptr {t.let(f'getelementptr i8, ptr %self, i64 {DATA}')}")
+    t.do("br label %try")
+    t.block("try")
+    t.do("%record = phi ptr [%first, %entry], [%following, %other]")
+    _context(t)
+    _arguments(t)
+    _surroundings(t)
+    _results(t)
+    _run(t)
+    _effects(t)
+    _give(t)
+    t.block("other")  # another version may fit
+    t.do(f"%following = load ptr, ptr {_slot_of(t, 'next')}")
+    t.do("%none_left = icmp eq ptr %following, null")
+    t.do("br i1 %none_left, label %slow, label %try")
+    t.block("slow")
+    t.do(f"%slow_function = load ptr, ptr {_slot_of(t, 'slow', '%first')}")
+    t.do("%slow_result = call ptr @PyObject_Vectorcall(ptr %slow_function, ptr %args, i64 %nargs,"
+         " ptr %kwnames)")  # fmt: skip
+    t.do("ret ptr %slow_result")
+    t.lines.append("}\n")
+    return "\n".join(t.lines)
+
+
+_DECLARES = """\
+declare ptr @PyDict_GetItemWithError(ptr, ptr)
+declare ptr @PyThreadState_Get()
+declare ptr @PyEval_SaveThread()
+declare void @PyEval_RestoreThread(ptr)
+declare ptr @PyLong_FromLongLong(i64)
+declare i64 @PyLong_AsLongLong(ptr)
+declare ptr @PyObject_Vectorcall(ptr, ptr, i64, ptr)
+declare ptr @PyType_GenericAlloc(ptr, i64)
+declare ptr @PyTuple_New(i64)
+declare void @Py_IncRef(ptr)
+declare void @Py_DecRef(ptr)
+declare ptr @clearprop_new_array(ptr, ptr, i32, ptr, ptr, ptr, i32, ptr)
+"""
+
+
+def _slot_of(t: _Text, name: str, record: str = "%record") -> str:
+    return t.let(f"getelementptr i8, ptr {record}, i64 {8 * FIELDS.index(name)}")
+
+
+def _context(t: _Text) -> None:
+    """The record is in use, nobody else runs it, and thread, mode and changes are the expected."""
+    t.need(t.let(f"icmp ne i64 {t.field('enabled', 'i64')}, 0"))
+    t.need(t.same("%kwnames", "null"))
+    busy = t.field("busy")
+    t.need(t.same(t.at(busy, 0, "i64"), "0", "i64"))
+    t.need(t.same(t.field("thread"), t.let("call ptr @PyThreadState_Get()")))
+    context = t.field("context")
+    t.need(t.same(t.at(context, t.field("at_interpreter", "i64")), t.field("none")))
+    t.need(t.same(t.at(context, t.field("at_mode", "i64")), t.field("grad_mode")))
+    now = t.at(t.field("changes"), 0, "i64")
+    t.need(t.same(now, t.field("expected", "i64"), "i64"))
+    t.need(t.same("%nargs", t.field("arguments", "i64"), "i64"))
+
+
+def _arguments(t: _Text) -> None:
+    """Every argument is the very object, or a Tensor of the expected kind; its memory goes into the
+    table. An entry: the object (or 0), descriptor, axes, sizes, place in the table, node.
+    """
+    table = t.field("table")
+    with t.each("arguments") as (i, entry):
+        given = t.let(f"load ptr, ptr {t.let(f'getelementptr ptr, ptr %args, i64 {i}')}")
+        fixed = t.at(entry, 0)
+        is_tensor = t.same(fixed, "null")
+        t.need(t.either(is_tensor, t.same(fixed, given)))
+        with t.when(is_tensor):
+            kind = t.at(given, 8)
+            t.need(t.either(t.same(kind, t.field("tensor")), t.same(kind, t.field("parameter"))))
+            t.need(t.same(t.at(given, t.field("at_node", "i64")), t.field("none")))
+            array = t.at(given, t.field("at_value", "i64"))
+            t.need(t.same(t.at(array, 8), t.field("ndarray")))
+            t.need(t.same(t.at(array, DESCRIPTOR), t.at(entry, 8)))
+            axes = t.at(array, AXES, "i32")
+            t.need(t.same(axes, t.at(entry, 16, "i32"), "i32"))
+            flags = t.let(f"and i32 {t.at(array, ARRAY_FLAGS, 'i32')}, {PACKED}")
+            t.need(t.same(flags, str(PACKED), "i32"))
+            _sizes(t, t.at(array, DIMENSIONS), t.at(entry, 24), axes)
+            place = t.let(f"getelementptr ptr, ptr {table}, i64 {t.at(entry, 32, 'i64')}")
+            t.do(f"store ptr {t.at(array, DATA)}, ptr {place}")
+
+
+def _sizes(t: _Text, have: str, want: str, axes: str) -> None:
+    """The sizes along all axes are equal."""
+    t.count += 1
+    head, body, done = (f"{x}{t.count}" for x in ("axes", "axis", "sized"))
+    before, j, after = t.label, t.new("j"), t.new("j")
+    t.do(f"br label %{head}")
+    t.block(head)
+    lines = len(t.lines)
+    t.do("")
+    more = t.let(f"icmp slt i32 {j}, {axes}")
+    t.do(f"br i1 {more}, label %{body}, label %{done}")
+    t.block(body)
+    a = t.let(f"load i64, ptr {t.let(f'getelementptr i64, ptr {have}, i32 {j}')}")
+    b = t.let(f"load i64, ptr {t.let(f'getelementptr i64, ptr {want}, i32 {j}')}")
+    t.need(t.same(a, b, "i64"))
+    t.do(f"{after} = add i32 {j}, 1")
+    t.lines[lines] = f"  {j} = phi i32 [0, %{before}], [{after}, %{t.label}]"
+    t.do(f"br label %{head}")
+    t.block(done)
+
+
+def _surroundings(t: _Text) -> None:
+    """Tensors, gradients, global names and closures are those that the record was made for."""
+    with t.each("words") as (_, entry):  # an address, what it must hold
+        t.need(t.same(t.at(t.at(entry, 0), 0), t.at(entry, 8)))
+    none = t.field("none")
+    with t.each("grads") as (_, entry):  # tensor, gradient (or None), its array
+        now = t.at(t.at(entry, 0), t.field("at_grad", "i64"))
+        gradient = t.at(entry, 8)
+        with t.when(t.let(f"icmp ne ptr {gradient}, {none}")):
+            # The memory is used again only if nobody else holds the gradient or its array.
+            held = t.same(now, gradient)
+            expected = t.let(f"select i1 {held}, i32 2, i32 1")
+            t.need(t.same(t.at(gradient, 0, "i32"), expected, "i32"))
+            array = t.at(entry, 16)
+            t.need(t.same(t.at(gradient, t.field("at_value", "i64")), array))
+            t.need(t.same(t.at(gradient, t.field("at_node", "i64")), none))
+            t.need(t.same(t.at(array, 0, "i32"), "2", "i32"))
+    with t.each("names") as (_, entry):  # dict, name, value
+        found = t.let(f"call ptr @PyDict_GetItemWithError(ptr {t.at(entry, 0)},"
+                      f" ptr {t.at(entry, 8)})")  # fmt: skip
+        t.need(t.same(found, t.at(entry, 16)))
+
+
+def _results(t: _Text) -> None:
+    """New arrays for what is returned. An entry: descriptor, axes, sizes, place in the table."""
+    table = t.field("table")
+    with t.each("outputs") as (i, entry):
+        descriptor = t.at(entry, 0)
+        t.do(f"call void @Py_IncRef(ptr {descriptor})")
+        array = t.let(
+            f"call ptr @clearprop_new_array(ptr {t.field('ndarray')}, ptr {descriptor},"
+            f" i32 {t.at(entry, 8, 'i32')}, ptr {t.at(entry, 16)}, ptr null, ptr null, i32 0,"
+            " ptr null)"
+        )
+        with t.when(t.same(array, "null")):
+            t.do("ret ptr null")
+            t.block(f"dead{t.count}")
+        t.do(f"store ptr {array}, ptr {t.let(f'getelementptr ptr, ptr %results, i64 {i}')}")
+        place = t.let(f"getelementptr ptr, ptr {table}, i64 {t.at(entry, 24, 'i64')}")
+        t.do(f"store ptr {t.at(array, DATA)}, ptr {place}")
+
+
+def _run(t: _Text) -> None:
+    """Run the step, for a long one without the global lock."""
+    busy, step, table = t.field("busy"), t.field("step"), t.field("table")
+    t.do(f"store i64 1, ptr {busy}")
+    long = t.let(f"icmp ne i64 {t.field('release', 'i64')}, 0")
+    t.do(f"br i1 {long}, label %long, label %short")
+    t.block("long")
+    saved = t.let("call ptr @PyEval_SaveThread()")
+    first = t.let(f"call i32 {step}(ptr {table})")
+    t.do(f"call void @PyEval_RestoreThread(ptr {saved})")
+    t.do("br label %ran")
+    t.block("short")
+    second = t.let(f"call i32 {step}(ptr {table})")
+    t.do("br label %ran")
+    t.block("ran")
+    status = t.let(f"phi i32 [{first}, %long], [{second}, %short]")
+    t.do(f"store i64 0, ptr {busy}")
+    good = t.same(status, "0", "i32")
+    t.do(f"br i1 {good}, label %good, label %failed")
+    t.block("failed")
+    with t.each("outputs") as (i, _):
+        array = t.let(f"load ptr, ptr {t.let(f'getelementptr ptr, ptr %results, i64 {i}')}")
+        t.do(f"call void @Py_DecRef(ptr {array})")
+    number = t.let(f"call ptr @PyLong_FromLongLong(i64 {t.let(f'sext i32 {status} to i64')})")
+    at = t.let("getelementptr ptr, ptr %results, i64 0")
+    t.do(f"store ptr {number}, ptr {at}")
+    raised = t.let(f"call ptr @PyObject_Vectorcall(ptr {t.field('fail')}, ptr {at}, i64 1,"
+                   " ptr null)")  # fmt: skip
+    t.do(f"call void @Py_DecRef(ptr {number})")
+    t.do(f"ret ptr {raised}")
+    t.block("good")
+
+
+def _effects(t: _Text) -> None:
+    """Gradients are set, writes are counted."""
+    calls = t.let(f"add i64 {t.field('calls', 'i64')}, 1")
+    t.put("calls", calls)
+    with t.each("grads") as (_, entry):
+        at = t.let(
+            f"getelementptr i8, ptr {t.at(entry, 0)}, i64 {t.field('at_grad', 'i64')}"
+        )
+        gradient, now = t.at(entry, 8), t.let(f"load ptr, ptr {at}")
+        with t.when(t.let(f"icmp ne ptr {now}, {gradient}")):
+            t.do(f"call void @Py_IncRef(ptr {gradient})")
+            t.do(f"store ptr {gradient}, ptr {at}")
+            with t.when(t.let(f"icmp ne ptr {now}, null")):
+                t.do(f"call void @Py_DecRef(ptr {now})")
+    with t.each("written") as (_, entry):  # a list with the version of a tensor
+        items = t.at(t.at(entry, 0), LIST_ITEMS)
+        _replace(t, items, lambda old: t.let(
+            f"add i64 {t.let(f'call i64 @PyLong_AsLongLong(ptr {old})')}, 1"))  # fmt: skip
+    with t.when(t.let(f"icmp sgt i64 {t.field('written', 'i64')}, 0")):
+        counter = t.field("count")
+        value = t.let(f"sub i64 {t.at(counter, 0, 'i64')}, 1")
+        t.do(f"store i64 {value}, ptr {counter}")
+        _replace(t, t.at(t.field("writes"), LIST_ITEMS), lambda _: value)
+
+
+def _replace(t: _Text, items: str, value: Any) -> None:
+    """Another number as the only item of a list."""
+    old = t.let(f"load ptr, ptr {items}")
+    new = t.let(f"call ptr @PyLong_FromLongLong(i64 {value(old)})")
+    t.do(f"store ptr {new}, ptr {items}")
+    t.do(f"call void @Py_DecRef(ptr {old})")
+
+
+def _give(t: _Text) -> None:
+    """The results as Tensors: one, a tuple (`many`), or None."""
+    tensor, none = t.field("tensor"), t.field("none")
+    n = t.field("outputs", "i64")
+    many = t.let(f"icmp ne i64 {t.field('many', 'i64')}, 0")
+    t.do("br label %deliver")
+    t.block("deliver")
+    t.do(f"br i1 {many}, label %several, label %single")
+    t.block("several")
+    result = t.let(f"call ptr @PyTuple_New(i64 {n})")
+    t.do("br label %single")
+    t.block("single")
+    full = t.let(f"phi ptr [null, %deliver], [{result}, %several]")
+    with t.each("outputs") as (i, _entry):
+        made = t.let(f"call ptr @PyType_GenericAlloc(ptr {tensor}, i64 0)")
+        array = t.let(f"load ptr, ptr {t.let(f'getelementptr ptr, ptr %results, i64 {i}')}")
+        for name in ("at_node", "at_cell", "at_view"):
+            t.do(f"call void @Py_IncRef(ptr {none})")
+            at = t.let(f"getelementptr i8, ptr {made}, i64 {t.field(name, 'i64')}")
+            t.do(f"store ptr {none}, ptr {at}")
+        at = t.let(f"getelementptr i8, ptr {made}, i64 {t.field('at_value', 'i64')}")
+        t.do(f"store ptr {array}, ptr {at}")
+        base = t.let(f"getelementptr i8, ptr {full}, i64 {TUPLE_ITEMS}")
+        inside = t.let(f"getelementptr ptr, ptr {base}, i64 {i}")
+        with_one = t.let("getelementptr ptr, ptr %results, i64 0")
+        place = t.let(f"select i1 {many}, ptr {inside}, ptr {with_one}")
+        t.do(f"store ptr {made}, ptr {place}")
+    one = t.let(f"load ptr, ptr {t.let('getelementptr ptr, ptr %results, i64 0')}")
+    empty = t.same(n, "0", "i64")
+    t.do(f"br i1 {many}, label %give_many, label %give_one")
+    t.block("give_many")
+    t.do(f"ret ptr {full}")
+    t.block("give_one")
+    found = t.let(f"select i1 {empty}, ptr {none}, ptr {one}")
+    with t.when(empty):
+        t.do(f"call void @Py_IncRef(ptr {none})")
+    t.do(f"ret ptr {found}")
+
+
+# ---------------------------------------------------------------------- making one
+class _MethodDef(ctypes.Structure):
+    _fields_ = (
+        ("name", ctypes.c_char_p),
+        ("function", ctypes.c_void_p),
+        ("flags", ctypes.c_int),
+        ("doc", ctypes.c_char_p),
+    )
+
+
+@cache
+def code() -> Code:
+    """The machine code of the function."""
+    for name in API:
+        provide(name, _address(getattr(ctypes.pythonapi, name)))
+    provide("clearprop_new_array", _numpy_function(94))  # PyArray_NewFromDescr
+    return compile_text(text())
+
+
+def _address(function: Any) -> int:
+    found = ctypes.cast(function, ctypes.c_void_p).value
+    assert found
+    return found
+
+
+def _numpy_function(index: int) -> int:
+    """An entry of NumPy's table of functions for C."""
+    capsule = np._core._multiarray_umath._ARRAY_API  # type: ignore[attr-defined]
+    get = ctypes.pythonapi.PyCapsule_GetPointer
+    get.restype, get.argtypes = ctypes.c_void_p, [ctypes.py_object, ctypes.c_char_p]
+    return int(ctypes.c_void_p.from_address(get(capsule, None) + 8 * index).value or 0)
+
+
+METH_FASTCALL_KEYWORDS = 0x0080 | 0x0002
+
+
+def builtin(record: np.ndarray, name: str) -> Any:
+    """A builtin function that works by the record."""
+    definition = _MethodDef(
+        name.encode(), code().address("call"), METH_FASTCALL_KEYWORDS, b"Compiled by clearprop."
+    )
+    make = ctypes.pythonapi.PyCFunction_NewEx
+    make.restype, make.argtypes = ctypes.py_object, [
+        ctypes.c_void_p, ctypes.py_object, ctypes.c_void_p,
+    ]  # fmt: skip
+    _definitions.append(definition)  # must stay as long as the function, which nobody tells us
+    return make(ctypes.addressof(definition), record, None)
+
+
+_definitions: list[_MethodDef] = []
+_native_writes = np.zeros(1, np.int64)
+
+
+@cache
+def offsets() -> dict[str, int] | None:
+    """Where the slots of Tensors and of the context lie; None where objects are laid out in a way
+    that this file does not know.
+    """
+    if sys.implementation.name != "cpython" or sysconfig.get_config_var("Py_GIL_DISABLED"):
+        return None
+    if ctypes.sizeof(ctypes.c_void_p) != 8 or sys.byteorder != "little":
+        return None
+    found: dict[str, int] = {}
+    x = wrap(np.zeros((2, 3)), None)
+    marks = {name: object() for name in ("node", "cell", "view_of", "_grad")}
+    for name, mark in marks.items():
+        setattr(x, name, mark)
+    words = _words(x, Tensor.__basicsize__)
+    names = {"node": "at_node", "cell": "at_cell", "view_of": "at_view", "_grad": "at_grad"}
+    for name, mark in [*marks.items(), ("value", x.value)]:
+        places = [8 * i for i, word in enumerate(words) if word == id(mark)]
+        if len(places) != 1:
+            return None
+        found[names.get(name, "at_value")] = places[0]
+    return found if _context_slots(found) and _arrays_fit() and _lists_fit() else None
+
+
+def _words(x: Any, size: int) -> list[int]:
+    return list((ctypes.c_int64 * (size // 8)).from_address(id(x)))
+
+
+def _context_slots(found: dict[str, int]) -> bool:
+    """The slots of a thread's context."""
+    context = type(local.c)()
+    for field, slot in (("at_mode", "grad"), ("at_interpreter", "interpreter")):
+        mark = object()
+        setattr(context, slot, mark)
+        words = _words(context, type(context).__basicsize__)
+        places = [8 * i for i, word in enumerate(words) if word == id(mark)]
+        if len(places) != 1:
+            return False
+        found[field] = places[0]
+    return True
+
+
+def _arrays_fit() -> bool:
+    """Whether an ndarray looks as this file believes."""
+    a = np.zeros((2, 3), np.float32)
+    if np.ndarray.__basicsize__ < ARRAY_FLAGS + 4:
+        return False
+    base = id(a)
+    sizes = ctypes.c_void_p.from_address(base + DIMENSIONS).value or 0
+    flags = ctypes.c_int.from_address(base + ARRAY_FLAGS).value
+    return (
+        ctypes.c_void_p.from_address(base + DATA).value == a.ctypes.data
+        and ctypes.c_int.from_address(base + AXES).value == 2
+        and tuple((ctypes.c_ssize_t * 2).from_address(sizes)) == (2, 3)
+        and ctypes.c_void_p.from_address(base + DESCRIPTOR).value == id(a.dtype)
+        and flags & PACKED == PACKED
+        and flags & 0xFFF == a.flags.num & 0xFFF
+    )
+
+
+def _lists_fit() -> bool:
+    """Whether lists, tuples, cells and counts of references lie where this file believes."""
+    mark = object()
+    one = [mark]
+    items = ctypes.c_void_p.from_address(id(one) + LIST_ITEMS).value or 0
+    pair = (mark,)
+
+    def closed() -> Any:
+        return mark
+
+    (cell,) = closed.__closure__ or (None,)
+    return (
+        ctypes.c_void_p.from_address(items).value == id(mark)
+        and ctypes.c_void_p.from_address(id(pair) + TUPLE_ITEMS).value == id(mark)
+        and ctypes.c_void_p.from_address(id(cell) + CELL_CONTENT).value == id(mark)
+        and ctypes.c_int32.from_address(id(one)).value == sys.getrefcount(one) - 1
+    )
+
+
+def common() -> dict[str, int]:
+    """The fields of a record that are the same for all."""
+    at = offsets()
+    assert at is not None
+    return {
+        **at,
+        "changes": changes.buffer_info()[0],
+        "tensor": id(Tensor),
+        "parameter": id(Parameter),
+        "ndarray": id(np.ndarray),
+        "none": id(None),
+        "writes": id(writes),
+        "count": _native_writes.ctypes.data,
+    }
