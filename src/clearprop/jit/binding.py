@@ -1,8 +1,10 @@
-"""A version of a compiled function made ready for calls without Python: its record for `builtin`."""
+"""A version of a compiled function made ready for calls without Python: its record."""
 
 from __future__ import annotations
 
 import ctypes
+import functools
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -34,7 +36,7 @@ class Binding:
         self.traced = traced
         self.program = program
         self.names = names
-        self.keep: list[Any] = [args, fail]
+        self.keep: list[Any] = [fail]
         self.table = program.new_table()
         self.numbers = [np.zeros(v.aval.shape, v.aval.dtype.np) for v in self._number_vars()]
         first = len(traced.graph.inputs) - len(self.numbers)
@@ -53,6 +55,8 @@ class Binding:
         }
         self.keep.append(local.c)
         self._table("arguments", self._arguments(args))
+        self._table("tensors", self._tensors(args))
+        self._table("draws", self._draws())
         self._table("words", self._words())
         self._table("names", self._names())
         self._table("grads", self._gradients(gradients))
@@ -67,8 +71,10 @@ class Binding:
 
     def refresh(self) -> None:
         """Look options up again, after something has changed that turned out to be harmless."""
-        for array, number in zip(self.numbers, self.traced.numbers, strict=True):
-            array[...] = number()
+        named = zip(self._number_vars(), self.numbers, self.traced.numbers, strict=True)
+        for v, array, number in named:
+            if v.hint:
+                array[...] = number()
         self._set("expected", changes[0])
 
     @property
@@ -102,47 +108,60 @@ class Binding:
 
     # ------------------------------------------------------------------ tables
     def _arguments(self, args: tuple[Any, ...]) -> list[list[int]]:
-        rows, place = [], 0
-        for x in args:
-            if isinstance(x, Tensor):
-                a = x.value
-                rows.append([0, id(a.dtype), a.ndim, self._sizes(a.shape), place])
-                self.keep.append(a.dtype)
-                place += 1
-            else:
-                rows.append([id(x)])
-        return rows
+        """Other arguments must be the same objects."""
+        self.keep += [x for x in args if not isinstance(x, Tensor)]
+        return [[0 if isinstance(x, Tensor) else id(x)] for x in args]
 
-    def _words(self) -> list[list[int]]:
-        at = builtin.offsets() or {}
+    def _tensors(self, args: tuple[Any, ...]) -> list[list[int]]:
+        """Where the arrays of the inputs are found."""
         rows = []
-
-        def expect(x: Any, slot: str, held: Any) -> None:
-            rows.append([id(x) + at[slot], 0 if held is None and slot == "at_grad" else id(held)])
-            self.keep.append((x, held))
-
-        first = self.traced.arguments
-        for i, source in enumerate(self.traced.sources):
-            array = source.now()
+        for i, x in enumerate(args):
+            if isinstance(x, Tensor):
+                rows.append(self._tensor(builtin.GIVEN, i, x.value, len(rows), False))
+        at = builtin.offsets() or {}
+        for source in self.traced.sources:
+            array, place = source.now(), len(rows)
             assert array is not None
-            self.table[first + i] = array.ctypes.data
-            self.keep.append(array)
-            owner = source.owner() if source.owner else None
             if source.grad_of is not None:
                 tensor: Any = source.grad_of()
-                owner = grad_of(tensor)
-                expect(tensor, "at_grad", owner)
-            if owner is not None:
-                expect(owner, "at_value", array)
-                expect(owner, "at_node", owner.node)
-        for ref, had in self.traced.conditions:
+                slot = id(tensor) + at["at_grad"]
+                rows.append(self._tensor(builtin.HELD, slot, array, place, False))
+            elif source.owner is not None:
+                tensor = source.owner()
+                wants = tensor.node is not None
+                rows.append(self._tensor(builtin.FIXED, id(tensor), array, place, wants))
+            else:  # memory that belongs to no tensor
+                tensor = wrap(array, None)
+                rows.append(self._tensor(builtin.FIXED, id(tensor), array, place, False))
+            self.keep.append(tensor)
+        return rows
+
+    def _tensor(self, how: int, which: int, a: np.ndarray, place: int, wants: bool) -> list[int]:
+        self.keep.append(a.dtype)
+        return [how, which, id(a.dtype), a.ndim, self._sizes(a.shape), place, int(wants)]
+
+    def _words(self) -> list[list[int]]:
+        """What must lie in certain places of memory."""
+        at = builtin.offsets() or {}
+        rows = []
+        for ref, _ in self.traced.conditions:
             tensor = ref()
             if tensor is not None:
-                rows.append([id(tensor) + at["at_grad"], id(grad_of(tensor))])
-                self.keep.append((tensor, grad_of(tensor)))
-                assert had == (grad_of(tensor) is not None)
-        for cell, content in self.names.cells:
-            rows.append([id(cell) + builtin.CELL_CONTENT, id(content)])
+                held = grad_of(tensor)
+                rows.append([id(tensor) + at["at_grad"], id(held)])
+                self.keep.append((tensor, held))
+        rows += [[id(c) + builtin.CELL_CONTENT, id(content)] for c, content in self.names.cells]
+        return rows
+
+    def _draws(self) -> list[list[int]]:
+        """What is drawn at every call."""
+        first = len(self.traced.graph.inputs) - len(self.traced.numbers)
+        rows = []
+        for i, (v, draw) in enumerate(zip(self._number_vars(), self.traced.numbers, strict=True)):
+            if not v.hint:
+                function = _packing(draw, v.aval.dtype.np)
+                self.keep.append(function)
+                rows.append([id(function), first + i])
         return rows
 
     def _names(self) -> list[list[int]]:
@@ -211,9 +230,9 @@ def why_not(traced: Traced, program: Program, args: tuple[Any, ...]) -> str | No
     if not all(a.steady for a in traced.assumptions):
         return "it decides on a count of steps"
     graph = traced.graph
-    drawn = len(graph.inputs) - len(traced.numbers)
-    if any(v.aval.shape or not v.hint for v in graph.inputs[drawn:]):
-        return "it draws random numbers"
+    drawn = [v for v in graph.inputs[len(graph.inputs) - len(traced.numbers) :] if not v.hint]
+    if len(drawn) > builtin.LARGEST_RESULT:
+        return "it draws many random numbers"
     tensors = [x for x in args if isinstance(x, Tensor)]
     if len(tensors) != traced.arguments or any(x.node is not None for x in tensors):
         return "its arguments are nested or want gradients"
@@ -233,6 +252,15 @@ def why_not(traced: Traced, program: Program, args: tuple[Any, ...]) -> str | No
     if len(set(outputs)) != len(outputs):
         return "a result is returned twice"
     return None
+
+
+def _packed(draw: Callable[[], Any], d: np.dtype) -> np.ndarray:
+    return np.ascontiguousarray(draw(), d)
+
+
+def _packing(draw: Callable[[], Any], d: np.dtype) -> Callable[[], np.ndarray]:
+    """draw() as a packed array of type d."""
+    return functools.partial(_packed, draw, d)
 
 
 def _all_tensors(parts: tuple[Any, ...]) -> bool:

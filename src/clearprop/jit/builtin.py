@@ -1,5 +1,5 @@
-"""The way into compiled code without Python in between: a builtin function whose machine code looks at
-the arguments, decides whether the code fits them, and runs it.
+"""The way into compiled code without Python in between: a builtin function whose machine code
+looks at the arguments, decides whether the code fits them, and runs it.
 
 What it looks at stands in a record, a table of numbers and addresses, so one function serves all
 programs and is compiled once per machine. Where anything is not as the record says, the call goes
@@ -34,19 +34,24 @@ LARGEST_RESULT = 32  # arrays
 
 # What a record holds, in this order, each in 8 bytes. `x_count` and `x_table` tell of a table.
 FIELDS = (
-    "next", "enabled", "busy", "arguments", "arguments_table", "words", "words_table", "grads",
+    "next", "enabled", "busy", "arguments", "arguments_table", "tensors", "tensors_table", "draws",
+    "draws_table", "words", "words_table", "grads",
     "grads_table", "names", "names_table", "written", "written_table", "outputs",
     "outputs_table", "step", "table", "changes", "expected", "context", "thread", "grad_mode",
     "slow", "fail", "release", "calls", "many", "writes", "count",
     "tensor", "parameter", "ndarray", "none", "at_value", "at_node", "at_cell", "at_view",
     "at_grad", "at_mode", "at_interpreter",
 )  # fmt: skip
-WORDS = {"arguments": 5, "words": 2, "grads": 3, "names": 3, "written": 1, "outputs": 4}
+WORDS = {
+    "arguments": 1, "tensors": 7, "words": 2, "grads": 3, "names": 3, "written": 1, "outputs": 4,
+    "draws": 4,
+}  # fmt: skip
+GIVEN, FIXED, HELD = 0, 1, 2  # a tensor is an argument, a certain one, or what a slot holds
 
 API = (
     "PyDict_GetItemWithError", "PyThreadState_Get", "PyEval_SaveThread", "PyEval_RestoreThread",
     "PyLong_FromLongLong", "PyLong_AsLongLong", "PyObject_Vectorcall", "PyType_GenericAlloc",
-    "PyTuple_New", "Py_IncRef", "Py_DecRef",
+    "PyTuple_New", "Py_IncRef", "Py_DecRef", "PyObject_CallNoArgs",
 )  # fmt: skip
 
 
@@ -133,6 +138,44 @@ class _Text:
         self.block(after)
 
 
+RUN = """
+define i32 @run(ptr %step, ptr %table, i64 %k, ptr %moves, i64 %n) #0 {
+entry:
+  br label %steps
+steps:
+  %i = phi i64 [0, %entry], [%next, %moved]
+  %more = icmp slt i64 %i, %k
+  br i1 %more, label %one, label %done
+one:
+  %status = call i32 %step(ptr %table)
+  %good = icmp eq i32 %status, 0
+  br i1 %good, label %move, label %failed
+move:
+  %j = phi i64 [0, %one], [%after, %moving]
+  %left = icmp slt i64 %j, %n
+  br i1 %left, label %moving, label %moved
+moving:
+  %entry_at = getelementptr [2 x i64], ptr %moves, i64 %j
+  %place = load i64, ptr %entry_at
+  %bytes_at = getelementptr i64, ptr %entry_at, i64 1
+  %bytes = load i64, ptr %bytes_at
+  %slot = getelementptr ptr, ptr %table, i64 %place
+  %address = load ptr, ptr %slot
+  %moved_on = getelementptr i8, ptr %address, i64 %bytes
+  store ptr %moved_on, ptr %slot
+  %after = add i64 %j, 1
+  br label %move
+moved:
+  %next = add i64 %i, 1
+  br label %steps
+failed:
+  ret i32 %status
+done:
+  ret i32 0
+}
+"""  # `k` steps, between which addresses in the table move on by so many bytes each
+
+
 @cache
 def text() -> str:
     """The IR of the function."""
@@ -141,6 +184,7 @@ def text() -> str:
     t.lines.append("define ptr @call(ptr %self, ptr %args, i64 %nargs, ptr %kwnames) #0 {")
     t.block("entry")
     t.do(f"%results = alloca [{LARGEST_RESULT} x ptr]")
+    t.do(f"%drawn = alloca [{LARGEST_RESULT} x ptr]")
     t.do(f"%first = load ptr, ptr {t.let(f'getelementptr i8, ptr %self, i64 {DATA}')}")
     t.do("br label %try")
     t.block("try")
@@ -148,6 +192,7 @@ def text() -> str:
     _context(t)
     _arguments(t)
     _surroundings(t)
+    _draws(t)
     _results(t)
     _run(t)
     _effects(t)
@@ -175,6 +220,7 @@ declare i64 @PyLong_AsLongLong(ptr)
 declare ptr @PyObject_Vectorcall(ptr, ptr, i64, ptr)
 declare ptr @PyType_GenericAlloc(ptr, i64)
 declare ptr @PyTuple_New(i64)
+declare ptr @PyObject_CallNoArgs(ptr)
 declare void @Py_IncRef(ptr)
 declare void @Py_DecRef(ptr)
 declare ptr @clearprop_new_array(ptr, ptr, i32, ptr, ptr, ptr, i32, ptr)
@@ -201,29 +247,40 @@ def _context(t: _Text) -> None:
 
 
 def _arguments(t: _Text) -> None:
-    """Every argument is the very object, or a Tensor of the expected kind; its memory goes into the
-    table. An entry: the object (or 0), descriptor, axes, sizes, place in the table, node.
+    """Arguments that are no Tensors are the very objects; every Tensor, given or known, holds an
+    array of the expected kind, whose address goes into the table.
     """
-    table = t.field("table")
-    with t.each("arguments") as (i, entry):
+    with t.each("arguments") as (i, entry):  # the object, or 0
         given = t.let(f"load ptr, ptr {t.let(f'getelementptr ptr, ptr %args, i64 {i}')}")
         fixed = t.at(entry, 0)
-        is_tensor = t.same(fixed, "null")
-        t.need(t.either(is_tensor, t.same(fixed, given)))
-        with t.when(is_tensor):
-            kind = t.at(given, 8)
-            t.need(t.either(t.same(kind, t.field("tensor")), t.same(kind, t.field("parameter"))))
-            t.need(t.same(t.at(given, t.field("at_node", "i64")), t.field("none")))
-            array = t.at(given, t.field("at_value", "i64"))
-            t.need(t.same(t.at(array, 8), t.field("ndarray")))
-            t.need(t.same(t.at(array, DESCRIPTOR), t.at(entry, 8)))
-            axes = t.at(array, AXES, "i32")
-            t.need(t.same(axes, t.at(entry, 16, "i32"), "i32"))
-            flags = t.let(f"and i32 {t.at(array, ARRAY_FLAGS, 'i32')}, {PACKED}")
-            t.need(t.same(flags, str(PACKED), "i32"))
-            _sizes(t, t.at(array, DIMENSIONS), t.at(entry, 24), axes)
-            place = t.let(f"getelementptr ptr, ptr {table}, i64 {t.at(entry, 32, 'i64')}")
-            t.do(f"store ptr {t.at(array, DATA)}, ptr {place}")
+        t.need(t.either(t.same(fixed, "null"), t.same(fixed, given)))
+    table, none = t.field("table"), t.field("none")
+    # how to find it, which one, descriptor, axes, sizes, place in the table, whether it wants grad
+    with t.each("tensors") as (_, entry):
+        how, which = t.at(entry, 0, "i64"), t.at(entry, 8)
+        number = t.let(f"ptrtoint ptr {which} to i64")
+        in_args = t.let(f"getelementptr ptr, ptr %args, i64 {number}")
+        is_given, is_fixed = (t.same(how, str(k), "i64") for k in (GIVEN, FIXED))
+        slot = t.let(f"select i1 {is_given}, ptr {in_args}, ptr {which}")
+        own = t.let(f"getelementptr i8, ptr {entry}, i64 8")
+        slot = t.let(f"select i1 {is_fixed}, ptr {own}, ptr {slot}")
+        tensor = t.let(f"load ptr, ptr {slot}")
+        t.need(t.let(f"icmp ne ptr {tensor}, null"))
+        kind = t.at(tensor, 8)
+        t.need(t.either(t.same(kind, t.field("tensor")), t.same(kind, t.field("parameter"))))
+        plain = t.same(t.at(tensor, t.field("at_node", "i64")), none)
+        wants = t.let(f"icmp ne i64 {t.at(entry, 48, 'i64')}, 0")
+        t.need(t.let(f"xor i1 {plain}, {wants}"))
+        array = t.at(tensor, t.field("at_value", "i64"))
+        t.need(t.same(t.at(array, 8), t.field("ndarray")))
+        t.need(t.same(t.at(array, DESCRIPTOR), t.at(entry, 16)))
+        axes = t.at(array, AXES, "i32")
+        t.need(t.same(axes, t.at(entry, 24, "i32"), "i32"))
+        flags = t.let(f"and i32 {t.at(array, ARRAY_FLAGS, 'i32')}, {PACKED}")
+        t.need(t.same(flags, str(PACKED), "i32"))
+        _sizes(t, t.at(array, DIMENSIONS), t.at(entry, 32), axes)
+        place = t.let(f"getelementptr ptr, ptr {table}, i64 {t.at(entry, 40, 'i64')}")
+        t.do(f"store ptr {t.at(array, DATA)}, ptr {place}")
 
 
 def _sizes(t: _Text, have: str, want: str, axes: str) -> None:
@@ -270,6 +327,19 @@ def _surroundings(t: _Text) -> None:
         t.need(t.same(found, t.at(entry, 16)))
 
 
+def _draws(t: _Text) -> None:
+    """Random numbers are drawn anew. An entry: the function, place in the table, descriptor."""
+    table = t.field("table")
+    with t.each("draws") as (i, entry):
+        array = t.let(f"call ptr @PyObject_CallNoArgs(ptr {t.at(entry, 0)})")
+        with t.when(t.same(array, "null")):
+            t.do("ret ptr null")
+            t.block(f"dead{t.count}")
+        t.do(f"store ptr {array}, ptr {t.let(f'getelementptr ptr, ptr %drawn, i64 {i}')}")
+        place = t.let(f"getelementptr ptr, ptr {table}, i64 {t.at(entry, 8, 'i64')}")
+        t.do(f"store ptr {t.at(array, DATA)}, ptr {place}")
+
+
 def _results(t: _Text) -> None:
     """New arrays for what is returned. An entry: descriptor, axes, sizes, place in the table."""
     table = t.field("table")
@@ -306,6 +376,9 @@ def _run(t: _Text) -> None:
     t.block("ran")
     status = t.let(f"phi i32 [{first}, %long], [{second}, %short]")
     t.do(f"store i64 0, ptr {busy}")
+    with t.each("draws") as (i, _):
+        array = t.let(f"load ptr, ptr {t.let(f'getelementptr ptr, ptr %drawn, i64 {i}')}")
+        t.do(f"call void @Py_DecRef(ptr {array})")
     good = t.same(status, "0", "i32")
     t.do(f"br i1 {good}, label %good, label %failed")
     t.block("failed")
@@ -327,9 +400,7 @@ def _effects(t: _Text) -> None:
     calls = t.let(f"add i64 {t.field('calls', 'i64')}, 1")
     t.put("calls", calls)
     with t.each("grads") as (_, entry):
-        at = t.let(
-            f"getelementptr i8, ptr {t.at(entry, 0)}, i64 {t.field('at_grad', 'i64')}"
-        )
+        at = t.let(f"getelementptr i8, ptr {t.at(entry, 0)}, i64 {t.field('at_grad', 'i64')}")
         gradient, now = t.at(entry, 8), t.let(f"load ptr, ptr {at}")
         with t.when(t.let(f"icmp ne ptr {now}, {gradient}")):
             t.do(f"call void @Py_IncRef(ptr {gradient})")
@@ -410,7 +481,7 @@ def code() -> Code:
     for name in API:
         provide(name, _address(getattr(ctypes.pythonapi, name)))
     provide("clearprop_new_array", _numpy_function(94))  # PyArray_NewFromDescr
-    return compile_text(text())
+    return compile_text(text() + RUN)
 
 
 def _address(function: Any) -> int:

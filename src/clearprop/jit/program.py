@@ -13,6 +13,7 @@ import numpy as np
 
 from clearprop.core import local
 from clearprop.graph import Graph
+from clearprop.jit import builtin
 from clearprop.jit.access import Access
 from clearprop.jit.engine import compile_text
 from clearprop.jit.memory import ALIGNMENT, Plan, plan
@@ -59,17 +60,45 @@ class Program:
         Errors: what a callback raised; IndexError for an index out of range.
         """
         with self.lock:
-            while self.busy[0]:  # a call from machine code, in another thread
-                time.sleep(1e-5)
-            for i, array in enumerate((*inputs, *outputs)):
-                self.table[i] = array.ctypes.data
-            self.busy[0] = 1
+            self._use((*inputs, *outputs))
             try:
                 failed = self._step(self.table.ctypes.data)
             finally:
                 self.busy[0] = 0
             if failed:
                 self.fail(failed)
+
+    def run_many(
+        self,
+        inputs: Sequence[np.ndarray],
+        outputs: Sequence[np.ndarray],
+        k: int,
+        stacked: Sequence[int],
+    ) -> None:
+        """Run k times; the arrays at the places `stacked`, inputs first, have an axis of k in
+        front, and every run takes the next entry.
+        """
+        arrays = (*inputs, *outputs)
+        moves = np.array(
+            [(i, arrays[i].strides[0] if k else 0) for i in stacked] or [(0, 0)], np.int64
+        )
+        run = _RUN(builtin.code().address("run"))
+        with self.lock:
+            self._use(arrays)
+            try:
+                failed = run(self.entry, self.table.ctypes.data, k, moves.ctypes.data, len(stacked))
+            finally:
+                self.busy[0] = 0
+            if failed:
+                self.fail(failed)
+
+    def _use(self, arrays: Sequence[np.ndarray]) -> None:
+        """Put addresses into the table, when no other thread is running."""
+        while self.busy[0]:  # a call from machine code
+            time.sleep(1e-5)
+        for i, array in enumerate(arrays):
+            self.table[i] = array.ctypes.data
+        self.busy[0] = 1
 
     def fail(self, status: int) -> None:
         """Raise what went wrong in a kernel."""
@@ -113,6 +142,9 @@ class Program:
         return np.ndarray(x.shape, d, memory, x.offset * d.itemsize, strides)
 
 
+_RUN = ctypes.PYFUNCTYPE(
+    ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int64, ctypes.c_void_p, ctypes.c_int64
+)
 _CALLBACK = ctypes.PYFUNCTYPE(ctypes.c_int, ctypes.c_int)
 
 
