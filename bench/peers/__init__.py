@@ -1,0 +1,1 @@
+"""The workloads as users of each library write them."""
