@@ -30,9 +30,10 @@ def variants(column: str, w: Workload) -> dict[str, Make]:
         return {"jit": functools.partial(formula, w, False)}
     if w.kind == "dag":
         return {"jit": functools.partial(formula, w, many)}
-    losses = {"jit": LOSSES[w.kind]}
     if w.kind == "pinn":
         losses = {"jvp of jvp": pinn_forward, "grad of grad": pinn_reverse}
+    else:
+        losses = {"jit": LOSSES[w.kind]}
     return {name: functools.partial(training, w, f, many) for name, f in losses.items()}
 
 

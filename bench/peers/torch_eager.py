@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from contenders import Make, Program, SkipError, feeds_of
+from contenders import Make, Program, feeds_of
 from peers.networks import (
     dag_value,
     modules,
@@ -42,12 +42,11 @@ def variants(column: str, w: Workload) -> dict[str, Make]:
         return {name: functools.partial(inference, w, name) for name in ("modules", "addmm")}
     if w.kind in ("dag", "scalar"):
         return {"autograd.grad": functools.partial(formula, w)}
-    found = {
+    return {
         "modules": functools.partial(library_optimizer, w),
         "modules, fused": functools.partial(library_optimizer, w, fused=True),
         "update by hand": functools.partial(by_hand, w),
     }
-    return found
 
 
 def library_optimizer(w: Workload, **options: Any) -> Program:
@@ -100,8 +99,6 @@ def update_by_hand(w: Workload, params: list[Any]) -> Callable[[Any], None]:
             weight_decay=0.0, eps=eps, amsgrad=False, maximize=False,
         )  # fmt: skip
 
-    if not hasattr(torch, "_fused_adam_"):
-        raise SkipError("this PyTorch has no _fused_adam_")
     return adam
 
 
