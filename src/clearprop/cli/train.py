@@ -100,6 +100,7 @@ SMOOTHING = running("Share of a class that is spread over all.", min=0, max=0.99
 PATIENCE = running("Stop after so many epochs without a better validation loss.", min=1)
 RESUME = typer.Option("--resume", metavar="RUN", help="Go on with an interrupted run.")
 SET = typer.Option("--set", metavar="FLAG=VALUE", help="Set a switch (clearprop env lists them).")
+EAGER = running("Run every op from Python instead of compiling the step.")
 QUIET = typer.Option("--quiet", "-q", help="Show nothing but errors.")
 
 
@@ -122,6 +123,7 @@ def train(
     seed: Annotated[int, running("Fixes split, weights, order and dropout.")] = 0,
     resume_run: Annotated[Path | None, RESUME] = None,
     out: Annotated[Path, typer.Option(help="Folder for the runs.")] = Path("runs"),
+    eager: Annotated[bool, EAGER] = False,
     quiet: Annotated[bool, QUIET] = False,
     setting: Annotated[list[str] | None, SET] = None,
 ) -> None:
@@ -141,6 +143,7 @@ def train(
         "dropout": dropout,
         "weight_decay": weight_decay,
         "label_smoothing": label_smoothing,
+        "eager": eager or None,
     }
     if resume_run is not None:
         others = [f"--{k.replace('_', '-')}" for k, v in chosen.items() if v is not None]
@@ -153,6 +156,7 @@ def train(
     else:
         source, model = what_to_train(words or [])
         check_choices(task, activation, optimizer)
+        chosen["eager"] = eager
         options = Options(source=source, model=model, seed=seed, **chosen)
         outcome = start(options, out, console, command_line(sys.argv[1:]))
     finish(outcome, console)

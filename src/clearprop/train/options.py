@@ -34,6 +34,7 @@ class Options:
     weight_decay: float | None = None
     label_smoothing: float | None = None
     seed: int = 0
+    eager: bool = False
 
 
 COMMON: dict[str, Any] = {

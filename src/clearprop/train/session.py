@@ -118,6 +118,7 @@ def train(
         metrics=METRICS[problem.task],
         callbacks=callbacks,
         clip_norm=None,
+        eager=options.eager,
     )
     assert options.epochs is not None
     history = trainer.fit(

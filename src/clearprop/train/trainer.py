@@ -22,13 +22,13 @@ from clearprop.core.random import Generator, default_generator
 from clearprop.data import DataLoader, TensorDataset
 from clearprop.errors import ClearpropError
 from clearprop.ops import from_numpy
-from clearprop.optim import clip_grad_norm_
 from clearprop.train.callback import Callback
 from clearprop.train.checkpoint import load_checkpoint
 from clearprop.train.history import History
 from clearprop.train.interrupt import InterruptRequest
 from clearprop.train.metrics import Metric, metrics_of
 from clearprop.train.schedule import Schedule
+from clearprop.train.steps import Steps
 from clearprop.train.threads import suited_threads
 
 DIVERGED = (
@@ -53,6 +53,8 @@ class Trainer:
     - `scheduler`: stepped after every epoch.
     - `metrics`: names (accuracy, f1, mse, rmse, mae, r2) or `Metric` objects.
     - `callbacks`: see `Callback`. `clip_norm`: largest norm of the gradient.
+    - `eager`: True runs every op from Python instead of compiling the step (see
+      `clearprop.compile`); so does a module with hooks, which compiled code would not call.
 
     >>> import clearprop as cp
     >>> from clearprop import nn, optim
@@ -76,6 +78,7 @@ class Trainer:
         metrics: Iterable[str | Metric] = (),
         callbacks: Iterable[Callback] = (),
         clip_norm: float | None = None,
+        eager: bool = False,
     ) -> None:
         self.model = model
         self.loss = loss
@@ -84,6 +87,9 @@ class Trainer:
         schedule = [] if scheduler is None else [Schedule(scheduler)]
         self.callbacks = sorted([*schedule, *callbacks], key=lambda c: c.runs_last)
         self.clip_norm = clip_norm
+        self.eager = eager
+        self._steps: Steps | None = None
+        self._made_of: tuple[Any, ...] = ()
         self.history = History()
         self.epochs = 0
         self.epoch = 0  # the running epoch, from 1
@@ -190,10 +196,8 @@ class Trainer:
             self.stop("interrupted")
 
     def _step(self, batch: Any) -> None:
-        *inputs, targets = batch
-        self.optimizer.zero_grad()
-        outputs = self.model(*inputs)
-        loss = self.loss(outputs, targets)
+        steps, targets = self.steps, batch[-1]
+        outputs, loss = steps.compute(*batch)
         self.batch_loss, self.batch_rows = loss.item(), len(targets)
         if not math.isfinite(self.batch_loss):
             raise TrainingError(
@@ -201,11 +205,8 @@ class Trainer:
                     loss=self.batch_loss, epoch=self.epoch, batch=self.batch + 1, lr=self.lr
                 )
             )
-        loss.backward()
         self._call("on_backward_end")
-        if self.clip_norm is not None:
-            clip_grad_norm_(self.model.parameters(), self.clip_norm)
-        self.optimizer.step()
+        steps.update()
         self._sums["loss"] += self.batch_loss * self.batch_rows
         self._sums["rows"] += self.batch_rows
         self._sums["seconds"] = time.perf_counter() - self._clock
@@ -226,6 +227,16 @@ class Trainer:
     def _call(self, event: str) -> None:
         for callback in self.callbacks:
             getattr(callback, event)(self)
+
+    @property
+    def steps(self) -> Steps:
+        """What runs at every step; made anew when model, loss or optimizer are others."""
+        made = self._steps
+        parts = (self.model, self.loss, self.optimizer, self.clip_norm, self.eager)
+        if made is None or self._made_of != parts:
+            made = self._steps = Steps(*parts)
+            self._made_of = parts
+        return made
 
     @property
     def lr(self) -> float:
@@ -255,9 +266,10 @@ class Trainer:
         self.model.eval()
         try:
             with no_grad():
-                for *inputs, targets in loader_of(data, batch_size, False, None):
-                    outputs = self.model(*inputs)
-                    total += self.loss(outputs, targets).item() * len(targets)
+                for batch in loader_of(data, batch_size, False, None):
+                    targets = batch[-1]
+                    outputs, loss = self.steps.predict(*batch)
+                    total += loss.item() * len(targets)
                     rows += len(targets)
                     gather(metrics, outputs, targets)
         finally:
