@@ -100,6 +100,8 @@ class Vectors:
             assert isinstance(to, Constant)
             target: dtype = to.value
             return self.cast(self.typed(x, _kind(args)), target.short)
+        if name == "neg" and isinstance(args[0], Constant):
+            return Constant(-args[0].value)
         if name == "select":
             c, a, b = args
             if not isinstance(a, Value) and not isinstance(b, Value):

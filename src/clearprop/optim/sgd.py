@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from clearprop.core import Tensor
+from clearprop.core import local
 from clearprop.optim.optimizer import Group, Optimizer, State, not_negative, zeros
 
 
@@ -52,11 +53,20 @@ class SGD(Optimizer):
             g = g.add(p, alpha=group["weight_decay"])
         if group["momentum"] != 0:
             buf = state.get("momentum_buffer")
-            if buf is not None or group["dampening"] == 0:
-                if buf is None:  # momentum * 0 + g is g: the first step is like every other
-                    buf = state["momentum_buffer"] = zeros(p)
+            first = buf is None
+            if buf is None:
+                buf = state["momentum_buffer"] = zeros(p)
+            if first and group["dampening"] != 0:  # the first gradient is not dampened
+                only_now(state)
+                buf.copy_(g)
+            else:  # momentum * 0 + g is g: without dampening the first step is like every other
                 buf.mul_(group["momentum"]).add_(g, alpha=1 - group["dampening"])
-            else:
-                buf = state["momentum_buffer"] = g.clone()
             g = g.add(buf, alpha=group["momentum"]) if group["nesterov"] else buf
         p.sub_(g, alpha=group["lr"])
+
+
+def only_now(state: State) -> None:
+    """Tell a trace that the next step is another one."""
+    interpreter = local.c.interpreter
+    if interpreter is not None:
+        interpreter.assume(lambda: "momentum_buffer" not in state, True, steady=False)
