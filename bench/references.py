@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from workloads import FORMULAS, NU, Optimizer, Pair, Workload, dag
+from workloads import DAG, FORMULAS, NU, SINKS, Optimizer, Pair, Workload
 
 Result = tuple[float, list[Pair]]
 
@@ -244,22 +244,21 @@ DERIVATIVES: dict[str, Callable[..., Any]] = {
 
 def dag_gradients(inputs: np.ndarray) -> tuple[float, np.ndarray]:
     """The scalar of the DAG and its gradients by the ten inputs."""
-    program, sinks = dag()
     v = list(inputs)
-    for op, a, b in program:
+    for op, a, b in DAG:
         v.append(FORMULAS[op](v[a], None if b < 0 else v[b]))
     g = [np.zeros_like(x) for x in v]
-    for i in sinks:
+    for i in SINKS:
         g[i] += 1 / v[i].size
-    for k in reversed(range(len(program))):
-        op, a, b = program[k]
+    for k in reversed(range(len(DAG))):
+        op, a, b = DAG[k]
         d, x, out = g[k + 10], v[a], v[k + 10]
         if b < 0:
             g[a] += d * DERIVATIVES[op](x, out)
         else:
             g[a] += d * v[b] if op == "mul" else d
             g[b] += {"add": d, "sub": -d, "mul": d * x}[op]
-    return sum(v[i].mean() for i in sinks), np.stack(g[:10])
+    return sum(v[i].mean() for i in SINKS), np.stack(g[:10])
 
 
 def chain_rule(x: float) -> tuple[float, float]:

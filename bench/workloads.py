@@ -185,8 +185,7 @@ FORMULAS: dict[str, Callable[..., Any]] = {
 }
 
 
-@functools.cache
-def dag() -> tuple[list[tuple[str, int, int]], list[int]]:
+def _draw_dag() -> tuple[list[tuple[str, int, int]], list[int]]:
     """(op, a, b) of nodes 10, 11, ...; nodes 0 to 9 are the inputs, b is -1 for ops of one operand.
 
     The second value is the sinks, nodes that nobody reads; the scalar is the mean of their sum.
@@ -211,13 +210,15 @@ def dag() -> tuple[list[tuple[str, int, int]], list[int]]:
     return program, [i for i in range(10, 210) if i not in read]
 
 
+DAG, SINKS = _draw_dag()
+
+
 def run_dag(inputs: Any, formulas: dict[str, Callable[..., Any]]) -> Any:
     """The sum of the sinks, computed with another library's ops."""
-    program, sinks = dag()
     values = list(inputs)
-    for op, a, b in program:
+    for op, a, b in DAG:
         values.append(formulas[op](values[a], None if b < 0 else values[b]))
-    return functools.reduce(formulas["add"], [values[i] for i in sinks])
+    return functools.reduce(formulas["add"], [values[i] for i in SINKS])
 
 
 # ------------------------------------------------------------------------ the table

@@ -8,6 +8,9 @@ from typing import Any
 
 import numpy as np
 from contenders import Make, Program, SkipError, feeds_of, stacked_feed
+from workloads import Workload
+
+import clearprop as cp
 from peers.networks import (
     dag_value,
     modules,
@@ -17,9 +20,6 @@ from peers.networks import (
     scalar_value,
     training_step,
 )
-from workloads import Workload
-
-import clearprop as cp
 
 
 def variants(column: str, w: Workload) -> dict[str, Make]:

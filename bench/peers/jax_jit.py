@@ -14,8 +14,9 @@ import jax.numpy as jnp
 import numpy as np
 from contenders import Make, Program, SkipError, feeds_of, stacked_feed
 from jax import lax
-from peers.networks import dag_value, scalar_value
 from workloads import NU, Workload
+
+from peers.networks import dag_value, scalar_value
 
 ACTIVATIONS = {"relu": jax.nn.relu, "tanh": jnp.tanh, "": lambda x: x}
 

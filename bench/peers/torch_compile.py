@@ -11,6 +11,10 @@ from typing import Any
 
 import torch
 from contenders import Make, Program, SkipError, feeds_of
+from workloads import Workload
+
+Update = Callable[[list[Any], list[Any], list[Any]], tuple[Any, Any]]
+
 from peers.networks import (
     dag_value,
     modules,
@@ -20,7 +24,6 @@ from peers.networks import (
     scalar_value,
 )
 from peers.torch_eager import linear, read
-from workloads import Workload
 
 
 def compiled(function: Callable[..., Any], wrapper: bool) -> Callable[..., Any]:
@@ -46,43 +49,57 @@ def variants(column: str, w: Workload) -> dict[str, Make]:
 
 def whole_step(w: Workload, wrapper: bool) -> Program:
     layers, loss_fn = pairs(torch, w, linear)
-    layers = [tuple(p.detach() for p in pair) for pair in layers]
-    params = parameters_of(layers)
-    update = update_in_graph(w, params)
+    params = [p.detach() for p in parameters_of(layers)]
+    state = first_state(w, params)
+    update = update_of(w)
 
-    def step(*feed: Any) -> Any:
+    def step(params: list[Any], state: list[Any], *feed: Any) -> Any:
+        layers = list(zip(params[::2], params[1::2], strict=True))
         gradients, loss = torch.func.grad_and_value(loss_fn)(layers, *feed)
-        update([g for pair in gradients for g in pair])
+        new_params, new_state = update(params, state, [g for pair in gradients for g in pair])
+        torch._foreach_copy_(params, new_params)
+        if state:
+            torch._foreach_copy_(state, new_state)
         return loss
 
-    return Program(w, compiled(step, wrapper), feeds_of(w, torch.from_numpy), read)
+    fast = compiled(step, wrapper)
+    call = lambda *feed: fast(params, state, *feed)
+    return Program(w, call, feeds_of(w, torch.from_numpy), read)
 
 
-def update_in_graph(w: Workload, params: list[Any]) -> Callable[[list[Any]], None]:
-    """The optimizer in plain operations, which the compiler fuses."""
+def first_state(w: Workload, params: list[Any]) -> list[Any]:
+    """What the optimizer keeps: nothing, velocities, or moments and the count of steps."""
+    o = w.optimizer
+    assert o is not None
+    zeros = lambda: [torch.zeros_like(p) for p in params]
+    if o.betas is None:
+        return zeros() if o.momentum else []
+    # not a 0-d tensor: PyTorch 2.13 does not write a new value into one of those
+    return [*zeros(), *zeros(), torch.zeros(1, dtype=torch.float64)]
+
+
+def update_of(w: Workload) -> Update:
+    """The optimizer in plain operations, which the compiler fuses: new parameters, new state."""
     o = w.optimizer
     assert o is not None
     lr, momentum, eps = o.lr, o.momentum, o.eps
-    first = [torch.zeros_like(p) for p in params]
-    second = [torch.zeros_like(p) for p in params]
-    count = torch.zeros((), dtype=torch.float64)
 
-    def sgd(gradients: list[Any]) -> None:
-        for p, g, m in zip(params, gradients, first, strict=True):
-            if momentum:
-                m.mul_(momentum).add_(g)
-                g = m
-            p.add_(g, alpha=-lr)
+    def sgd(params: list[Any], state: list[Any], gradients: list[Any]) -> tuple[Any, Any]:
+        if momentum:
+            state = gradients = [momentum * m + g for m, g in zip(state, gradients, strict=True)]
+        return [p - lr * g for p, g in zip(params, gradients, strict=True)], state
 
-    def adam(gradients: list[Any]) -> None:
+    def adam(params: list[Any], state: list[Any], gradients: list[Any]) -> tuple[Any, Any]:
         beta1, beta2 = o.betas
-        count.add_(1)
+        n, count = len(params), state[-1] + 1
+        pairs = lambda old: zip(old, gradients, strict=True)
+        first = [m + (1 - beta1) * (g - m) for m, g in pairs(state[:n])]
+        second = [beta2 * v + (1 - beta2) * g * g for v, g in pairs(state[n : 2 * n])]
         rate = (lr / (1 - beta1**count)).float()
         scale = (1 / (1 - beta2**count)).float()
-        for p, g, m, v in zip(params, gradients, first, second, strict=True):
-            m.lerp_(g, 1 - beta1)
-            v.mul_(beta2).addcmul_(g, g, value=1 - beta2)
-            p.sub_(rate * m / ((v * scale).sqrt() + eps))
+        moments = zip(params, first, second, strict=True)
+        new = [p - rate * m / ((v * scale).sqrt() + eps) for p, m, v in moments]
+        return new, [*first, *second, count]
 
     return sgd if o.betas is None else adam
 

@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 import torch
 from contenders import Make, Program, feeds_of
+from workloads import Workload
+
 from peers.networks import (
     dag_value,
     modules,
@@ -18,7 +20,6 @@ from peers.networks import (
     scalar_value,
     training_step,
 )
-from workloads import Workload
 
 torch.set_num_threads(1)
 
