@@ -29,10 +29,15 @@ def variants(column: str, w: Workload) -> dict[str, Make]:
         raise SkipError("this clearprop has no conv2d")
     if column == "clearprop run" and w.sync_each:
         raise SkipError("every result is wanted by itself")
-    ways = ["x.grad"] if w.kind in ("dag", "scalar") else ["modules", "x @ W + b"]
-    if w.kind == "cnn" and not hasattr(cp.nn, "Conv2d"):
-        ways.remove("modules")
-    return {way: functools.partial(program, column, w, way) for way in ways}
+    return {way: functools.partial(program, column, w, way) for way in ways(w)}
+
+
+def ways(w: Workload) -> list[str]:
+    """How the step can be written; the first is the most usual."""
+    if w.kind in ("dag", "scalar"):
+        return ["autograd.grad"]
+    plain = ["x @ W + b"]
+    return plain if w.kind == "cnn" and not hasattr(cp.nn, "Conv2d") else ["modules", *plain]
 
 
 def read(out: Any) -> list[np.ndarray]:

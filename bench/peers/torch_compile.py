@@ -13,8 +13,6 @@ import torch
 from contenders import Make, Program, SkipError, feeds_of
 from workloads import Workload
 
-Update = Callable[[list[Any], list[Any], list[Any]], tuple[Any, Any]]
-
 from peers.networks import (
     dag_value,
     modules,
@@ -24,6 +22,8 @@ from peers.networks import (
     scalar_value,
 )
 from peers.torch_eager import linear, read
+
+Update = Callable[[list[Any], list[Any], list[Any]], tuple[Any, Any]]
 
 
 def compiled(function: Callable[..., Any], wrapper: bool) -> Callable[..., Any]:
