@@ -1,0 +1,329 @@
+"""Matrix products as LLVM IR: C = A B, then + bias, then relu, for matrices of fixed sizes.
+
+A tile of C stays in registers while a loop runs over k: rows times two vectors of columns, as many as
+the processor has registers for. B is brought, a panel of columns at a time, into the order in which
+the tiles read it, where it is transposed or so large that its rows lie far apart.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from clearprop.jit.target import Target
+from clearprop.jit.writer import SIZES, TYPES, Carried, Writer, splat
+
+TILES = {"avx512": (12, 2), "avx2": (6, 2), "neon": (8, 3), "sse2": (4, 2)}  # rows, vectors
+FAR_APART = 1 << 16  # elements of B from which on a panel is copied before it is used
+
+
+@dataclass(frozen=True)
+class Product:
+    """C (m, n) = op(A) op(B), all row by row with `ld` elements from one row to the next. With `ta`,
+    A is stored as (k, m); with `tb`, B as (n, k). `bias`: n numbers are added to every row.
+    """
+
+    m: int
+    n: int
+    k: int
+    ta: bool
+    tb: bool
+    dtype: str
+    lda: int
+    ldb: int
+    ldc: int
+    bias: bool = False
+    relu: bool = False
+
+
+def kernel(name: str, p: Product, target: Target) -> tuple[str, frozenset[str]]:
+    """The text of `void @name(ptr a, ptr b, ptr c[, ptr bias])` and the declarations it needs."""
+    if p.m == 1 and p.tb and p.k >= target.lanes(p.dtype):
+        return _Dots(name, p, target).write()
+    return _Tiles(name, p, target).write()
+
+
+class _Kernel:
+    def __init__(self, name: str, p: Product, target: Target) -> None:
+        self.name, self.p, self.target = name, p, target
+        self.lanes = target.lanes(p.dtype)
+        self.t = TYPES[p.dtype]
+        self.v = f"<{self.lanes} x {self.t}>"
+        self.size = SIZES[p.dtype]
+        self.functions: dict[str, str] = {}
+        self.declares: set[str] = set()
+
+    def at(self, w: Writer, base: str, *steps: tuple[str | int, int]) -> str:
+        """An address: base + sum of index * stride elements."""
+        fixed = sum(i * s for i, s in steps if isinstance(i, int))
+        for i, s in steps:
+            if isinstance(i, str):
+                offset = i if s == 1 else w.emit(f"mul i64 {i}, {s}")
+                base = w.emit(f"getelementptr {self.t}, ptr {base}, i64 {offset}")
+        return w.emit(f"getelementptr {self.t}, ptr {base}, i64 {fixed}") if fixed else base
+
+    def spread(self, w: Writer, x: str) -> str:
+        """One number at every lane."""
+        one = w.emit(f"insertelement {self.v} poison, {self.t} {x}, i64 0")
+        return w.emit(f"shufflevector {self.v} {one}, {self.v} poison,"
+                      f" <{self.lanes} x i32> zeroinitializer")  # fmt: skip
+
+    def fma(self, w: Writer, a: str, b: str, c: str) -> str:
+        f = f"@llvm.fmuladd.v{self.lanes}{self.p.dtype}"
+        return w.call(self.v, f, f"{self.v} {a}", f"{self.v} {b}", f"{self.v} {c}")
+
+    def mask(self, valid: int) -> str:
+        return "<" + ", ".join(f"i1 {str(j < valid).lower()}" for j in range(self.lanes)) + ">"
+
+    def load(self, w: Writer, at: str, valid: int) -> str:
+        if valid == self.lanes:
+            return w.emit(f"load {self.v}, ptr {at}, align {self.size}")
+        f, i1 = f"@llvm.masked.load.v{self.lanes}{self.p.dtype}.p0", f"<{self.lanes} x i1>"
+        w.declares.add(f"declare {self.v} {f}(ptr, {i1}, {self.v})")
+        return w.emit(f"call {self.v} {f}(ptr align {self.size} {at}, {i1} {self.mask(valid)},"
+                      f" {self.v} zeroinitializer)")  # fmt: skip
+
+    def store(self, w: Writer, x: str, at: str, valid: int) -> None:
+        if valid == self.lanes:
+            w.do(f"store {self.v} {x}, ptr {at}, align {self.size}")
+            return
+        f, i1 = f"@llvm.masked.store.v{self.lanes}{self.p.dtype}.p0", f"<{self.lanes} x i1>"
+        w.declares.add(f"declare void {f}({self.v}, ptr, {i1})")
+        w.do(f"call void {f}({self.v} {x}, ptr align {self.size} {at}, {i1} {self.mask(valid)})")
+
+    def finish(self, w: Writer, x: str, bias: str | None) -> str:
+        """The epilogue; nan stays nan."""
+        if bias is not None:
+            x = w.emit(f"fadd contract {self.v} {x}, {bias}")
+        if self.p.relu:
+            zero = splat(0, self.p.dtype, self.lanes)
+            low = w.emit(f"fcmp ole {self.v} {x}, {zero}")
+            x = w.emit(f"select <{self.lanes} x i1> {low}, {self.v} {zero}, {self.v} {x}")
+        return x
+
+    def function(self, name: str, arguments: str, w: Writer) -> None:
+        """Keep a function that was written."""
+        w.do("ret void")
+        self.declares |= w.declares
+        self.functions[name] = "\n".join(
+            [f"define internal void @{name}({arguments}) noinline #0 {{", "entry:", *w.lines, "}"]
+        )
+
+    def write(self) -> tuple[str, frozenset[str]]:
+        raise NotImplementedError
+
+    @property
+    def text(self) -> str:
+        return "\n".join(self.functions.values())
+
+
+class _Tiles(_Kernel):
+    """Tiles of C, panel by panel of columns."""
+
+    def write(self) -> tuple[str, frozenset[str]]:
+        p, w = self.p, Writer()
+        most, vectors = TILES[self.target.name]
+        if p.m <= most // 2:
+            vectors = min(4 * vectors, max(vectors, (most * vectors) // max(p.m, 1)))
+        tiles = -(-p.m // most)
+        self.rows = -(-p.m // tiles)
+        self.last_rows = p.m - self.rows * (tiles - 1)
+        self.width = vectors * self.lanes
+        self.packs = p.tb or (p.n * p.k >= FAR_APART and p.m > 2 * most)
+        if self.packs:
+            space = p.k * min(self.width, -(-p.n // self.lanes) * self.lanes)
+            self.panel = w.emit(f"alloca {self.t}, i64 {space}, align 64")
+        whole, rest = divmod(p.n, self.width)
+        if whole == 1:
+            self._columns(w, 0, self.width)
+        elif whole:
+            with w.loop(whole * self.width, self.width) as j:
+                self._columns(w, j, self.width)
+        if rest:
+            self._columns(w, whole * self.width, rest)
+        bias = ", ptr %bias" if p.bias else ""
+        self.function(self.name, f"ptr %a, ptr %b, ptr %c{bias}", w)
+        return self.text, frozenset(self.declares)
+
+    def _columns(self, w: Writer, j: str | int, width: int) -> None:
+        """All rows of some columns of C."""
+        p = self.p
+        if self.packs:
+            self._pack(w, j, width)
+            b, ldb = self.panel, -(-width // self.lanes) * self.lanes
+        else:
+            b, ldb = self.at(w, "%b", (j, 1)), p.ldb
+        c = self.at(w, "%c", (j, 1))
+        more = [f"ptr {self.at(w, '%bias', (j, 1))}"] if p.bias else []
+        tiles = -(-p.m // self.rows)
+
+        def call(rows: int, i: str | int) -> None:
+            name = self._tile(rows, width, ldb)
+            a = self.at(w, "%a", (i, 1 if p.ta else p.lda))
+            at = self.at(w, c, (i, p.ldc))
+            w.do(f"call void @{name}({', '.join([f'ptr {a}', f'ptr {b}', f'ptr {at}', *more])})")
+
+        equal = tiles if self.last_rows == self.rows else tiles - 1
+        if equal == 1:
+            call(self.rows, 0)
+        elif equal:
+            with w.loop(equal * self.rows, self.rows) as i:
+                call(self.rows, i)
+        if equal != tiles:
+            call(self.last_rows, equal * self.rows)
+
+    def _tile(self, rows: int, width: int, ldb: int) -> str:
+        """The function for one tile: rows of `width` columns."""
+        p, lanes = self.p, self.lanes
+        name = f"{self.name}.t{rows}x{width}"
+        if name in self.functions:
+            return name
+        w = Writer()
+        vectors = -(-width // lanes)
+        valid = [min(lanes, width - v * lanes) for v in range(vectors)]
+        zero = splat(0, p.dtype, lanes)
+        sums = {(r, v): Carried(self.v, zero) for r in range(rows) for v in range(vectors)}
+        with w.loop(p.k, 1, list(sums.values())) as k:
+            a = self.at(w, "%a", (k, p.lda if p.ta else 1))
+            b = self.at(w, "%b", (k, ldb))
+            bs = [
+                self.load(w, self.at(w, b, (v * lanes, 1)), lanes if self.packs else valid[v])
+                for v in range(vectors)
+            ]
+            for r in range(rows):
+                at = self.at(w, a, (r, 1 if p.ta else p.lda))
+                x = self.spread(w, w.emit(f"load {self.t}, ptr {at}, align {self.size}"))
+                for v in range(vectors):
+                    sums[r, v].next = self.fma(w, x, bs[v], sums[r, v].name)
+        for v in range(vectors):
+            bias = None
+            if p.bias:
+                bias = self.load(w, self.at(w, "%bias", (v * lanes, 1)), valid[v])
+            for r in range(rows):
+                x = self.finish(w, sums[r, v].name, bias)
+                self.store(w, x, self.at(w, "%c", (r, p.ldc), (v * lanes, 1)), valid[v])
+        more = ", ptr %bias" if p.bias else ""
+        self.function(name, f"ptr %a, ptr %b, ptr %c{more}", w)
+        return name
+
+    # ------------------------------------------------------------------ panels of B
+    def _pack(self, w: Writer, j: str | int, width: int) -> None:
+        """Columns of B, one row of the panel after the other."""
+        p, lanes = self.p, self.lanes
+        vectors = -(-width // lanes)
+        wide = vectors * lanes
+        if not p.tb:
+            with w.loop(p.k) as k:
+                for v in range(vectors):
+                    valid = min(lanes, width - v * lanes)
+                    x = self.load(w, self.at(w, "%b", (k, p.ldb), (j, 1), (v * lanes, 1)), valid)
+                    self.store(w, x, self.at(w, self.panel, (k, wide), (v * lanes, 1)), lanes)
+            return
+        for v in range(vectors):
+            valid = min(lanes, width - v * lanes)
+            source = self.at(w, "%b", (j, p.ldb), (v * lanes, p.ldb))
+            target = self.at(w, self.panel, (v * lanes, 1))
+            whole, rest = divmod(p.k, lanes)
+            if whole:
+                name = self._turn(valid, wide)
+                with w.loop(whole * lanes, lanes) as k:
+                    args = f"ptr {self.at(w, source, (k, 1))}, ptr {self.at(w, target, (k, wide))}"
+                    w.do(f"call void @{name}({args})")
+                if rest:  # the last block again, further back
+                    args = (f"ptr {self.at(w, source, (p.k - lanes, 1))},"
+                            f" ptr {self.at(w, target, (p.k - lanes, wide))}")  # fmt: skip
+                    w.do(f"call void @{name}({args})")
+                continue
+            with w.loop(p.k) as k:
+                for r in range(lanes):
+                    at = self.at(w, source, (min(r, valid - 1), p.ldb), (k, 1))
+                    x = w.emit(f"load {self.t}, ptr {at}, align {self.size}")
+                    w.do(f"store {self.t} {x}, ptr {self.at(w, target, (k, wide), (r, 1))}")
+
+    def _turn(self, valid: int, wide: int) -> str:
+        """The function that transposes a square of lanes x lanes; rows that are not there are
+        copies of the last one.
+        """
+        name = f"{self.name}.turn{valid}to{wide}"
+        if name in self.functions:
+            return name
+        w, lanes = Writer(), self.lanes
+        rows = [
+            self.load(w, self.at(w, "%from", (min(r, valid - 1), self.p.ldb)), lanes)
+            for r in range(lanes)
+        ]
+        step = 1
+        while step < lanes:  # blocks of step x step change places
+            for i in range(lanes):
+                if not i & step:
+                    x, y = rows[i], rows[i + step]
+                    low = [e if not e & step else lanes + e - step for e in range(lanes)]
+                    high = [e + step if not e & step else lanes + e for e in range(lanes)]
+                    for place, picks in ((i, low), (i + step, high)):
+                        chosen = ", ".join(f"i32 {e}" for e in picks)
+                        rows[place] = w.emit(f"shufflevector {self.v} {x}, {self.v} {y},"
+                                             f" <{lanes} x i32> <{chosen}>")  # fmt: skip
+            step *= 2
+        for r, x in enumerate(rows):
+            self.store(w, x, self.at(w, "%to", (r, wide)), lanes)
+        self.function(name, "ptr %from, ptr %to", w)
+        return name
+
+
+class _Dots(_Kernel):
+    """One row times the rows of a stored transpose: scalar products along k."""
+
+    def write(self) -> tuple[str, frozenset[str]]:
+        p, w = self.p, Writer()
+        together = 8
+        whole, rest = divmod(p.n, together)
+        if whole:
+            with w.loop(whole * together, together) as j:
+                self._some(w, j, together)
+        if rest:
+            self._some(w, whole * together, rest)
+        bias = ", ptr %bias" if p.bias else ""
+        self.function(self.name, f"ptr %a, ptr %b, ptr %c{bias}", w)
+        return self.text, frozenset(self.declares)
+
+    def _some(self, w: Writer, j: str | int, count: int) -> None:
+        p, lanes = self.p, self.lanes
+        zero = splat(0, p.dtype, lanes)
+        sums = [Carried(self.v, zero) for _ in range(count)]
+        whole, rest = divmod(p.k, lanes)
+
+        def step(k: str | int, valid: int) -> list[str]:
+            step = p.lda if p.ta else 1
+            if step == 1 or p.k == 1:
+                x = self.load(w, self.at(w, "%a", (k, 1)), valid)
+            else:
+                x = self._gathered(w, self.at(w, "%a", (k, step)), step, valid)
+            return [
+                self.fma(w, x, self.load(w, self.at(w, "%b", (j, p.ldb), (r, p.ldb), (k, 1)), valid),
+                         s.name)
+                for r, s in enumerate(sums)
+            ]  # fmt: skip
+
+        with w.loop(whole * lanes, lanes, sums) as k:
+            for s, new in zip(sums, step(k, lanes), strict=True):
+                s.next = new
+        if rest:
+            for s, new in zip(sums, step(whole * lanes, rest), strict=True):
+                s.name = new
+        for r, s in enumerate(sums):
+            total = w.call(self.t, f"@llvm.vector.reduce.fadd.v{lanes}{p.dtype}",
+                           f"{self.t} -0.0", f"{self.v} {s.name}").strip()  # fmt: skip
+            w.lines[-1] = w.lines[-1].replace("= call", "= call reassoc")
+            if p.bias:
+                b = w.emit(f"load {self.t}, ptr {self.at(w, '%bias', (j, 1), (r, 1))}")
+                total = w.emit(f"fadd {self.t} {total}, {b}")
+            if p.relu:
+                low = w.emit(f"fcmp ole {self.t} {total}, 0.0")
+                total = w.emit(f"select i1 {low}, {self.t} 0.0, {self.t} {total}")
+            w.do(f"store {self.t} {total}, ptr {self.at(w, '%c', (j, 1), (r, 1))}")
+
+    def _gathered(self, w: Writer, at: str, step: int, valid: int) -> str:
+        x = splat(0, self.p.dtype, self.lanes)
+        for r in range(valid):
+            one = w.emit(f"load {self.t}, ptr {self.at(w, at, (r, step))}, align {self.size}")
+            x = w.emit(f"insertelement {self.v} {x}, {self.t} {one}, i64 {r}")
+        return x
