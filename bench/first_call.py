@@ -1,4 +1,4 @@
-"""How long the first call of a compiled step takes: fresh processes, with an empty and a full cache.
+"""The first call of a compiled step: fresh processes, with an empty cache on disk and a full one.
 
     python bench/first_call.py W1
     python bench/first_call.py 100        a network of 100 layers of 64

@@ -23,8 +23,6 @@ from peers.networks import (
 
 
 def variants(column: str, w: Workload) -> dict[str, Make]:
-    if column != "clearprop eager" and not hasattr(cp, "compile"):
-        raise SkipError("this clearprop has no compile")
     if w.kind == "cnn" and not hasattr(cp.nn.functional, "conv2d"):
         raise SkipError("this clearprop has no conv2d")
     if column == "clearprop run" and w.sync_each:
