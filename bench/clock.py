@@ -1,6 +1,7 @@
-"""Times of contenders that take turns. Other programs on the machine disturb some rounds: a probe of
-fixed work runs before and after each measurement, and only measurements between undisturbed probes
-count.
+"""Times of contenders that take turns.
+
+Other programs on the machine disturb some rounds: a probe of fixed work runs before and after each
+measurement, and only measurements between undisturbed probes count.
 """
 
 from __future__ import annotations
@@ -53,6 +54,7 @@ class Probe:
             self()
 
     def __call__(self) -> float:
+        self.a @ self.a  # into the cache again
         start = time.perf_counter()
         for _ in range(6):
             self.a @ self.a

@@ -39,7 +39,7 @@ class Ratio:
         return self.target is None or (self.value is not None and self.value >= self.target)
 
     def __str__(self) -> str:
-        value = "–" if self.value is None else f"{self.value:.3g}x"
+        value = "–" if self.value is None else f"{self.value:.4g}x"
         if self.target is None:
             return value
         mark = "" if self.value is None else " met" if self.met else " missed"
@@ -47,7 +47,7 @@ class Ratio:
 
 
 def ratios(key: str, seconds: dict[str, float]) -> dict[str, Ratio]:
-    """Peer over clearprop for each peer, from seconds per step of the columns that were measured."""
+    """Peer over clearprop for each peer, from the seconds per step of what was measured."""
     found = {}
     for peer, target in zip(RATIOS, TARGETS.get(key, NO_TARGETS), strict=True):
         ours = seconds.get("clearprop run" if peer == "jax scan" else "clearprop")

@@ -31,11 +31,7 @@ def variants(column: str, w: Workload) -> dict[str, Make]:
         return {"jit": functools.partial(formula, w, False)}
     if w.kind == "dag":
         return {"jit": functools.partial(formula, w, many)}
-    if w.kind == "pinn":
-        losses = {"jvp of jvp": pinn_forward, "grad of grad": pinn_reverse}
-    else:
-        losses = {"jit": LOSSES[w.kind]}
-    return {name: functools.partial(training, w, f, many) for name, f in losses.items()}
+    return {name: functools.partial(training, w, f, many) for name, f in LOSSES[w.kind].items()}
 
 
 def read(out: Any) -> list[np.ndarray]:
@@ -88,25 +84,35 @@ def pinn_reverse(w: Workload, params: Any, x: Any) -> Any:
     return ((d[:, :1] + dense(w, params, x) * d[:, 1:] - NU * u_xx) ** 2).mean()
 
 
-def convolution(x: Any, W: Any, b: Any, padding: int) -> Any:
-    out = lax.conv_general_dilated(
-        x, W, (1, 1), [(padding, padding)] * 2, dimension_numbers=("NCHW", "OIHW", "NCHW")
-    )
-    return out + b[:, None, None]
+def convolution(x: Any, W: Any, b: Any, padding: int, order: str) -> Any:
+    sides = [(padding, padding)] * 2
+    out = lax.conv_general_dilated(x, W, (1, 1), sides, dimension_numbers=(order, "OIHW", order))
+    return out + (b if order == "NHWC" else b[:, None, None])
 
 
-def halve(x: Any) -> Any:
-    n, c, h, width = x.shape
-    return x.reshape(n, c, h // 2, 2, width // 2, 2).mean((3, 5))
+def halve(x: Any, order: str) -> Any:
+    """Means of 2x2 squares."""
+    window = tuple(2 if axis in "HW" else 1 for axis in order)
+    return lax.reduce_window(x, 0.0, lax.add, window, window, "VALID") / 4
 
 
-def lenet(w: Workload, params: Any, x: Any, y: Any) -> Any:
-    x = halve(jax.nn.relu(convolution(x, *params[0], 2)))
-    x = halve(jax.nn.relu(convolution(x, *params[1], 0)))
+def lenet(order: str, w: Workload, params: Any, x: Any, y: Any) -> Any:
+    """Pictures come with their channels first; `order` is where they are inside."""
+    if order == "NHWC":
+        x = x.transpose(0, 2, 3, 1)
+    x = halve(jax.nn.relu(convolution(x, *params[0], 2, order)), order)
+    x = halve(jax.nn.relu(convolution(x, *params[1], 0, order)), order)
+    if order == "NHWC":
+        x = x.transpose(0, 3, 1, 2)
     return cross_entropy(dense(w, params[2:], x.reshape(len(x), -1)), y)
 
 
-LOSSES = {"mlp": mlp, "actor-critic": actor_critic, "cnn": lenet}
+LOSSES: dict[str, dict[str, Callable[..., Any]]] = {
+    "mlp": {"jit": mlp},
+    "actor-critic": {"jit": actor_critic},
+    "pinn": {"jvp of jvp": pinn_forward, "grad of grad": pinn_reverse},
+    "cnn": {order: functools.partial(lenet, order) for order in ("NCHW", "NHWC")},
+}
 
 
 # ------------------------------------------------------------------------ programs
