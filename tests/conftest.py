@@ -18,6 +18,7 @@ def same_random_numbers():
 
 def pytest_configure(config):
     config.addinivalue_line("filterwarnings", "error:::clearprop")
-    cp.flags.cache = 0  # what is compiled in a test stays there
+    os.environ["CLEARPROP_CACHE"] = "0"  # what is compiled in a test, or a process that it starts,
+    cp.flags.cache = 0  # leaves nothing behind
     if os.environ.get("CLEARPROP_ORACLES") == "required" and not importlib.util.find_spec("torch"):
         raise pytest.UsageError("CLEARPROP_ORACLES=required, but torch is not installed")

@@ -44,6 +44,7 @@ class Tensor:
     node: Any
     cell: list[_int] | None
     view_of: ViewOf | None
+    _grad: Tensor | None
     name: str | None
     retains_grad: _bool
     def __init__(self, data: Any=()) -> None: ...
@@ -392,6 +393,8 @@ class Parameter(Tensor):
 TENSORS: frozenset[type[Tensor]]
 
 def wrap(value: Any, node: Any) -> Tensor: ...
+
+def grad_of(x: Tensor) -> Tensor | None: ...
 
 def known(x: Tensor) -> np.ndarray | None: ...
 

@@ -481,7 +481,7 @@ def code() -> Code:
     for name in API:
         provide(name, _address(getattr(ctypes.pythonapi, name)))
     provide("clearprop_new_array", _numpy_function(94))  # PyArray_NewFromDescr
-    return compile_text(text() + RUN)
+    return compile_text(text() + RUN, "call", "run")
 
 
 def _address(function: Any) -> int:

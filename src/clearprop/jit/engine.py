@@ -6,6 +6,7 @@ Nothing in the text may depend on the process: addresses come in as arguments or
 
 from __future__ import annotations
 
+import itertools
 import threading
 from functools import cache
 from typing import Any
@@ -23,18 +24,16 @@ _lock = threading.RLock()
 class Code:
     """Machine code that stays as long as this object."""
 
-    __slots__ = ("_engine", "cached", "size")
+    __slots__ = ("_tracker", "cached", "size")
 
-    def __init__(self, engine: Any, size: int, cached: bool) -> None:
-        self._engine = engine
+    def __init__(self, tracker: Any, size: int, cached: bool) -> None:
+        self._tracker = tracker
         self.size = size
         self.cached = cached
 
     def address(self, name: str) -> int:
-        """Where the function of that name begins."""
-        found: int = self._engine.get_function_address(name)
-        if not found:
-            raise LookupError(f"jit: no function {name!r} in the module")
+        """Where the function of that name, one of those asked for, begins."""
+        found: int = self._tracker[name]
         return found
 
 
@@ -54,8 +53,10 @@ def machine(target: Target, level: int = 2) -> Any:
 
 def provide(name: str, address: int) -> None:
     """Let code refer to an address of this process by name."""
-    _start()
-    llvm.add_symbol(name, address)
+    _provided[name] = address
+
+
+_provided: dict[str, int] = {}
 
 
 def module_text(text: str, target: Target) -> str:
@@ -63,8 +64,9 @@ def module_text(text: str, target: Target) -> str:
     return f'target triple = "{target.triple}"\n{text}\nattributes #0 = {{ {target.attributes} }}\n'
 
 
-def compile_text(text: str, target: Target | None = None) -> Code:
-    """Code for a module of functions (which refer to attributes as #0).
+def compile_text(text: str, *names: str, target: Target | None = None) -> Code:
+    """Code for a module of functions (which refer to attributes as #0), of which `names` are called
+    from outside.
 
     Errors: RuntimeError of LLVM for text that is no IR.
     """
@@ -77,10 +79,10 @@ def compile_text(text: str, target: Target | None = None) -> Code:
     with _lock:
         body = disk.load(name)
         if body is not None:
-            return Code(_load(body, target), len(body), cached=True)
+            return Code(_load(body, names), len(body), cached=True)
         body = object_of(whole, target)
         disk.store(name, body)
-        return Code(_load(body, target), len(body), cached=False)
+        return Code(_load(body, names), len(body), cached=False)
 
 
 def object_of(whole: str, target: Target) -> bytes:
@@ -98,10 +100,21 @@ def assembly_of(text: str, target: Target | None = None) -> str:
     return found
 
 
-def _load(body: bytes, target: Target) -> Any:
-    """An engine that holds the object."""
+@cache
+def _linker() -> Any:
+    """LLVM's linker of this process: it puts all parts of an object next to each other."""
+    return llvm.create_lljit_compiler(machine(host()), use_jit_link=True)
+
+
+def _load(body: bytes, names: tuple[str, ...]) -> Any:
+    """A tracker that holds the linked object."""
     _start()
-    engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), machine(target))
-    engine.add_object_file(llvm.ObjectFileRef.from_data(body))
-    engine.finalize_object()
-    return engine
+    library = llvm.JITLibraryBuilder().add_object_img(body).add_current_process()
+    for name, address in _provided.items():
+        library.import_symbol(name, address)
+    for name in names:
+        library.export_symbol(name)
+    return library.link(_linker(), f"clearprop{next(_count)}")
+
+
+_count = itertools.count()

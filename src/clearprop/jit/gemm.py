@@ -1,8 +1,8 @@
 """Matrix products as LLVM IR: C = A B, then + bias, then relu, for matrices of fixed sizes.
 
-A tile of C stays in registers while a loop runs over k: rows times two vectors of columns, as many as
-the processor has registers for. B is brought, a panel of columns at a time, into the order in which
-the tiles read it, where it is transposed or so large that its rows lie far apart.
+A tile of C stays in registers while a loop runs over k: rows times two vectors of columns, as many
+as the processor has registers for. B is brought, a panel of columns at a time, into the order in
+which the tiles read it, where it is transposed or so large that its rows lie far apart.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ FAR_APART = 1 << 16  # elements of B from which on a panel is copied before it i
 
 @dataclass(frozen=True)
 class Product:
-    """C (m, n) = op(A) op(B), all row by row with `ld` elements from one row to the next. With `ta`,
-    A is stored as (k, m); with `tb`, B as (n, k). `bias`: n numbers are added to every row.
+    """C (m, n) = op(A) op(B), row by row, `ld` elements from one row to the next. With `ta`, A is
+    stored as (k, m); with `tb`, B as (n, k). `bias`: n numbers are added to every row.
     """
 
     m: int
@@ -297,11 +297,11 @@ class _Dots(_Kernel):
                 x = self.load(w, self.at(w, "%a", (k, 1)), valid)
             else:
                 x = self._gathered(w, self.at(w, "%a", (k, step)), step, valid)
-            return [
-                self.fma(w, x, self.load(w, self.at(w, "%b", (j, p.ldb), (r, p.ldb), (k, 1)), valid),
-                         s.name)
-                for r, s in enumerate(sums)
-            ]  # fmt: skip
+            out = []
+            for r, s in enumerate(sums):
+                at = self.at(w, "%b", (j, p.ldb), (r, p.ldb), (k, 1))
+                out.append(self.fma(w, x, self.load(w, at, valid), s.name))
+            return out
 
         with w.loop(whole * lanes, lanes, sums) as k:
             for s, new in zip(sums, step(k, lanes), strict=True):

@@ -32,7 +32,7 @@ class Program:
         self.graph = graph
         self.plan: Plan = plan(schedule(graph))
         self.module = write_module(self.plan, host())
-        self.code = compile_text(self.module.text)
+        self.code = compile_text(self.module.text, "step")
         self.lock = threading.Lock()
         self.error: BaseException | None = None
         self.entry = self.code.address("step")

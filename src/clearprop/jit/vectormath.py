@@ -1,5 +1,5 @@
-"""Mathematical functions on whole vectors, as LLVM IR: one function per name, element type and number
-of lanes, called from the loops that need it.
+"""Mathematical functions on whole vectors, as LLVM IR: one function per name, element type and
+number of lanes, called from the loops that need it.
 
 exp, log, tanh, the sigmoid, sin, cos and their kin are worked out here, at most 3 units in the last
 place from the truth; nan, infinities, signed zeros and denormal numbers come out as in NumPy. What

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from clearprop.core import Tensor
-from clearprop.core import local
+from clearprop.core import Tensor, local
 from clearprop.optim.optimizer import Group, Optimizer, State, not_negative, zeros
 
 
