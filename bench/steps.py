@@ -22,8 +22,9 @@ import argparse  # noqa: E402
 import gc  # noqa: E402
 import json  # noqa: E402
 import platform  # noqa: E402
+import subprocess  # noqa: E402
 import sys  # noqa: E402
-import warnings  # noqa: E402
+import tempfile  # noqa: E402
 from importlib import metadata  # noqa: E402
 from pathlib import Path  # noqa: E402
 from typing import Any  # noqa: E402
@@ -81,16 +82,28 @@ def measure(w: Workload, columns: list[str], rounds: int, seconds: float) -> dic
         timing = timings.get(f"{record['column']}|{record['variant']}")
         if timing is not None:
             record.update(vars(timing))
-    row: dict[str, Any] = {"key": w.key, "title": w.title, "contenders": records}
-    if "clearprop" in columns:
-        row["first_call"] = first_call(w.key)
-    return row
+    return {"key": w.key, "title": w.title, "contenders": records}
 
 
-def first_call(what: str) -> dict[str, Any]:
+def in_a_process(w: Workload, options: argparse.Namespace) -> dict[str, Any]:
+    """The row, measured in a process of its own: all contenders in one, no row disturbs another."""
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "row.json"
+        run = [sys.executable, __file__, w.key, "--row", str(file), "--peers", *options.peers]
+        run += ["--rounds", str(options.rounds), "--seconds", str(options.seconds)]
+        done = subprocess.run(run, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+        if file.exists():
+            found: dict[str, Any] = json.loads(file.read_text())
+            return found
+    last = (done.stderr.strip().splitlines() or [f"exit status {done.returncode}"])[-1]
+    records = [{"column": c, "variant": "", "note": "its process died"} for c in options.peers]
+    return {"key": w.key, "title": w.title, "contenders": records, "died": last}
+
+
+def first_call(what: str, times: int = 3) -> dict[str, Any]:
     """Seconds of clearprop's first call, or why there are none."""
     try:
-        cold, warm = cold_and_warm(what)
+        cold, warm = cold_and_warm(what, times)
     except RuntimeError as why:
         return {"note": str(why)}
     return {"cold": cold, "warm": warm}
@@ -120,21 +133,29 @@ def arguments() -> argparse.Namespace:
                         default=list(COLUMNS), help=f"of: {', '.join(COLUMNS)}")  # fmt: skip
     parser.add_argument("--no-depth", action="store_true", help="leave out deep networks")
     parser.add_argument("--json", type=Path, help="file for everything that was measured")
+    parser.add_argument("--row", type=Path, help=argparse.SUPPRESS)  # measure here, write to a file
     return parser.parse_args()
 
 
 def main() -> None:
     options = arguments()
-    warnings.filterwarnings("ignore", module="torch")
+    if options.row:
+        (w,) = chosen(options.workloads)
+        options.row.write_text(
+            json.dumps(measure(w, options.peers, options.rounds, options.seconds))
+        )
+        return
     console = Console(width=None if sys.stdout.isatty() else 150)
     result: dict[str, Any] = {"machine": machine(), "peak": peak(), "rows": [], "depths": {}}
     console.print(tables.heading(result["machine"], result["peak"]))
     for w in chosen(options.workloads):
-        row = measure(w, options.peers, options.rounds, options.seconds)
+        row = in_a_process(w, options)
+        if "clearprop" in options.peers:
+            row["first_call"] = first_call(w.key)
         result["rows"].append(row)
         console.print(tables.details(row))
     if "clearprop" in options.peers and not options.no_depth:
-        result["depths"] = {n: first_call(str(n)) for n in DEPTHS}
+        result["depths"] = {n: first_call(str(n), times=1) for n in DEPTHS}
     result["peak"] = max(result["peak"], peak())
     for table in tables.summaries(result):
         console.print(table)

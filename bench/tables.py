@@ -71,6 +71,8 @@ def details(row: Row) -> Table:
             cells[4:] = [duration(c["first_call"]), f"{c['error']:.0e}"]
         mark = "best" if id(c) in winners else c["note"]
         table.add_row(c["column"], c["variant"], *cells, mark)
+    if "died" in row:
+        table.caption = row["died"]
     return table
 
 
@@ -89,7 +91,7 @@ def summaries(result: dict[str, Any]) -> Iterator[Table]:
 def medians(rows: list[Row]) -> Table:
     columns = list(dict.fromkeys(c["column"] for row in rows for c in row["contenders"]))
     table = Table(title="median (min) us per step, best variant of each", title_justify="left")
-    table.add_column("step")
+    table.add_column("step", no_wrap=True)
     for name in columns:
         table.add_column(name, justify="right")
     for row in rows:
@@ -102,14 +104,14 @@ def medians(rows: list[Row]) -> Table:
             cells.append(
                 f"{microseconds(c['median'])} ({microseconds(c['fastest'])})" if c else installed
             )
-        table.add_row(f"{row['key']} {row['title']}", *cells)
+        table.add_row(row["key"], *cells)
     return table
 
 
 def against_targets(rows: list[Row]) -> Table:
     title = "times of the others / clearprop compiled (>= target); scan: many steps per call"
     table = Table(title=title, title_justify="left")
-    table.add_column("step")
+    table.add_column("step", no_wrap=True)
     for name in RATIOS:
         table.add_column(name, justify="right")
     for row in rows:
@@ -128,7 +130,7 @@ def _within(seconds: float, limit: float) -> str:
 
 def first_calls(rows: list[Row]) -> Table:
     table = Table(title="clearprop's first call (trace and compile)", title_justify="left")
-    table.add_column("step")
+    table.add_column("step", no_wrap=True)
     table.add_column("empty cache", justify="right")
     table.add_column("from the cache on disk", justify="right")
     for row in rows:
@@ -145,7 +147,7 @@ def shares(rows: list[Row], peak: float) -> Table:
     title = f"share of the core's {peak / 1e9:.0f} GFLOP/s that the matrix products reach"
     table = Table(title=title, title_justify="left")
     columns = ["clearprop", "clearprop run", "torch eager", "torch.compile", "jax.jit", "jax scan"]
-    table.add_column("step")
+    table.add_column("step", no_wrap=True)
     for name in columns:
         table.add_column(name, justify="right")
     for row in rows:
