@@ -96,6 +96,11 @@ def zeros_for(x: Tensor | Aval) -> Tensor:
     return constant(0, d, x.shape)
 
 
+def is_one(x: Any) -> bool:
+    """Whether a factor can be left out: a number that is 1, and always will be."""
+    return x.__class__ is not Traced and bool(x == 1)
+
+
 def as_tensor_or_number(x: TensorLike, op: str) -> Tensor | Number:
     """x as a Tensor, or as a plain Python number."""
     if isinstance(x, Tensor):

@@ -37,7 +37,7 @@ from clearprop.ops import (
     shapes,
 )
 from clearprop.ops import random as random_ops
-from clearprop.ops.broadcasting import cast, constant, direct, here
+from clearprop.ops.broadcasting import cast, constant, direct, here, is_one
 
 # NumPy's functions of an array and a tensor (array on the left) that mean an operator
 _UFUNCS = {
@@ -120,24 +120,24 @@ def power(x: Tensor, other: Any) -> Any:
 
 def add_method(x: Tensor, other: Any, *, alpha: float = 1) -> Tensor:
     """x + alpha * other."""
-    return elementwise.add(x, other if alpha == 1 else elementwise.mul(other, alpha))
+    return elementwise.add(x, other if is_one(alpha) else elementwise.mul(other, alpha))
 
 
 def sub_method(x: Tensor, other: Any, *, alpha: float = 1) -> Tensor:
     """x - alpha * other."""
-    return elementwise.sub(x, other if alpha == 1 else elementwise.mul(other, alpha))
+    return elementwise.sub(x, other if is_one(alpha) else elementwise.mul(other, alpha))
 
 
 def addcmul(x: Tensor, a: Tensor, b: Tensor, *, value: float = 1) -> Tensor:
     """x + value * a * b."""
     product = elementwise.mul(a, b)
-    return elementwise.add(x, product if value == 1 else product * value)
+    return elementwise.add(x, product if is_one(value) else product * value)
 
 
 def addcdiv(x: Tensor, a: Tensor, b: Tensor, *, value: float = 1) -> Tensor:
     """x + value * a / b."""
     quotient = elementwise.div(a, b)
-    return elementwise.add(x, quotient if value == 1 else quotient * value)
+    return elementwise.add(x, quotient if is_one(value) else quotient * value)
 
 
 def to(
