@@ -27,9 +27,12 @@ LN2 = {  # in two parts, of which the first has few digits
     "f32": (0.693359375, -2.12194440e-4),
     "f64": (6.93147180369123816490e-01, 1.90821492927058770002e-10),
 }
-HALF_PI = (1.5707963267948966, 6.123233995736766e-17, -1.4973849048591833e-33)
+HALF_PI = {  # in three parts: a fused multiply-add takes each away without loss
+    "f32": (1.5707963705062866, -4.371138828673793e-08, -1.7151245100058819e-15),
+    "f64": (1.5707963267948966, 6.123233995736766e-17, -1.4973849048591833e-33),
+}
 MANTISSA = {"f32": 23, "f64": 52}
-LARGEST_ANGLE = {"f32": 1e5, "f64": 1e5}  # beyond it, sin and cos ask the C library
+LARGEST_ANGLE = 1e5  # beyond it, sin and cos ask the C library
 
 
 def symbol(name: str, d: str, lanes: int) -> str:
@@ -255,11 +258,12 @@ def _wave(b: Body, x: str, shift: int) -> str:
     n, whole = b.nearest(b.mul(x, 2 / math.pi))
     whole = b.integer("add", whole, shift)
     r = x
-    for part in HALF_PI:
+    for part in HALF_PI[b.d]:
         r = b.fma(n, -part, r, exact=True)
     z = b.mul(r, r)
-    sines = [(-1) ** i / math.factorial(2 * i + 1) for i in range(1, 9)]
-    cosines = [(-1) ** i / math.factorial(2 * i) for i in range(2, 10)]
+    terms = {"f32": 4, "f64": 8}[b.d]
+    sines = [(-1) ** i / math.factorial(2 * i + 1) for i in range(1, terms + 1)]
+    cosines = [(-1) ** i / math.factorial(2 * i) for i in range(2, terms + 2)]
     sine = b.fma(b.mul(r, z), b.polynomial(z, sines), r)
     cosine = b.add(b.fma(b.mul(z, z), b.polynomial(z, cosines), b.mul(z, -0.5)), 1.0)
     odd = b.is_("ne", b.integer("and", whole, 1), 0, d=b.whole)
@@ -349,28 +353,18 @@ def _per_lane(b: Body, function: str, given: Sequence[str]) -> str:
 def _trigonometric(
     head: str, name: str, d: str, lanes: int
 ) -> tuple[str, set[tuple[str, str, int]], set[str]]:
-    """sin or cos: float32 in double precision; large angles go to the C library."""
+    """sin or cos; large angles go to the C library."""
     b = Body(d, lanes)
     k = b.kind()
-    size = b.abs("%x")
-    far = b.op("fcmp uge", size, LARGEST_ANGLE[d])
+    far = b.op("fcmp uge", b.abs("%x"), LARGEST_ANGLE)
     reduce = f"@llvm.vector.reduce.or.v{lanes}i1"
     b.declares.add(f"declare i1 {reduce}(<{lanes} x i1>)")
     any_far = b.let(f"call i1 {reduce}(<{lanes} x i1> {far})")
-    lines = [*b.lines, f"  br i1 {any_far}, label %far, label %near", "near:"]
-    near = Body("f64", lanes)
-    near.n = b.n
-    wide = "%x"
-    if d == "f32":
-        wide = near.let(f"fpext {k} %x to {near.kind()}")
-    value = _wave(near, wide, int(name == "cos"))
+    b.lines += [f"  br i1 {any_far}, label %far, label %near", "near:"]
+    value = _wave(b, "%x", int(name == "cos"))
     if name == "sin":
-        value = near.choose(near.is_("oeq", wide, 0.0), wide, value)
-    if d == "f32":
-        value = near.let(f"fptrunc {near.kind()} {value} to {k}")
-    lines += [*near.lines, f"  ret {k} {value}", "far:"]
-    b.lines, b.n = [], near.n
+        value = b.choose(b.is_("oeq", "%x", 0.0), "%x", value)
+    b.lines += [f"  ret {k} {value}", "far:"]
     value = _per_lane(b, name, ["%x"])
-    lines += [*b.lines, f"  ret {k} {value}"]
-    text = "\n".join([f"{head} noinline #0 {{", *lines, "}"])
-    return text, b.needs, b.declares | near.declares
+    text = "\n".join([f"{head} noinline #0 {{", *b.lines, f"  ret {k} {value}", "}"])
+    return text, b.needs, b.declares
