@@ -56,6 +56,7 @@ class Binding:
         self.keep.append(local.c)
         self._table("arguments", self._arguments(args))
         self._table("tensors", self._tensors(args))
+        self._table("apart", self._apart())
         self._table("draws", self._draws())
         self._table("words", self._words())
         self._table("names", self._names())
@@ -139,6 +140,14 @@ class Binding:
     def _tensor(self, how: int, which: int, a: np.ndarray, place: int, wants: bool) -> list[int]:
         self.keep.append(a.dtype)
         return [how, which, id(a.dtype), a.ndim, self._sizes(a.shape), place, int(wants)]
+
+    def _apart(self) -> list[list[int]]:
+        """What is written to, and the arguments that it must not lie in."""
+        inputs = self.traced.graph.inputs
+        size = [v.aval.size * v.aval.dtype.np.itemsize for v in inputs]
+        written = [i for i, v in enumerate(inputs) if v in self.traced.graph.writes]
+        given = range(self.traced.arguments)
+        return [[i, size[i], j, size[j]] for i in written for j in given]
 
     def _words(self) -> list[list[int]]:
         """What must lie in certain places of memory."""
@@ -245,7 +254,17 @@ def why_not(traced: Traced, program: Program, args: tuple[Any, ...]) -> str | No
     places = [i for i, v in enumerate(graph.inputs) if v in graph.writes]
     if any(i < len(tensors) for i in places):
         return "it writes to its arguments"
-    arrays = [*(x.value for x in tensors), *traced.captured]
+    now = [source.now() for source in traced.sources]
+    if any(array is None for array in now):
+        return "a gradient that it starts from is there only the first time"
+    tensors_asked = [(ref(), had) for ref, had in traced.conditions]
+    if any(t is not None and (grad_of(t) is not None) != had for t, had in tensors_asked):
+        return "a gradient is there now that was not, or the other way round"
+    ends = {id(effect.tensor()) for effect in traced.gradients}
+    starts = {id(s.grad_of()) for s in traced.sources if s.grad_of is not None}
+    if ends & starts:
+        return "it adds to gradients that are there"
+    arrays = [*(x.value for x in tensors), *(a for a in now if a is not None)]
     if not all(a.flags.c_contiguous and a.flags.aligned for a in arrays):
         return "an array is not packed"
     outputs = [int(t.value) for t in tensors_in(result)]

@@ -35,7 +35,7 @@ LARGEST_RESULT = 32  # arrays
 # What a record holds, in this order, each in 8 bytes. `x_count` and `x_table` tell of a table.
 FIELDS = (
     "next", "enabled", "busy", "arguments", "arguments_table", "tensors", "tensors_table", "draws",
-    "draws_table", "words", "words_table", "grads",
+    "draws_table", "apart", "apart_table", "words", "words_table", "grads",
     "grads_table", "names", "names_table", "written", "written_table", "outputs",
     "outputs_table", "step", "table", "changes", "expected", "context", "thread", "grad_mode",
     "slow", "fail", "release", "calls", "many", "writes", "count",
@@ -44,7 +44,7 @@ FIELDS = (
 )  # fmt: skip
 WORDS = {
     "arguments": 1, "tensors": 7, "words": 2, "grads": 3, "names": 3, "written": 1, "outputs": 4,
-    "draws": 4,
+    "draws": 4, "apart": 4,
 }  # fmt: skip
 GIVEN, FIXED, HELD = 0, 1, 2  # a tensor is an argument, a certain one, or what a slot holds
 
@@ -191,6 +191,7 @@ def text() -> str:
     t.do("%record = phi ptr [%first, %entry], [%following, %other]")
     _context(t)
     _arguments(t)
+    _apart(t)
     _surroundings(t)
     _draws(t)
     _results(t)
@@ -281,6 +282,22 @@ def _arguments(t: _Text) -> None:
         _sizes(t, t.at(array, DIMENSIONS), t.at(entry, 32), axes)
         place = t.let(f"getelementptr ptr, ptr {table}, i64 {t.at(entry, 40, 'i64')}")
         t.do(f"store ptr {t.at(array, DATA)}, ptr {place}")
+
+
+def _apart(t: _Text) -> None:
+    """What is written to does not lie in an argument. An entry: two places, and how many bytes."""
+    table = t.field("table")
+
+    def reach(entry: str, first: int) -> tuple[str, str]:
+        at = t.let(f"getelementptr ptr, ptr {table}, i64 {t.at(entry, first, 'i64')}")
+        start = t.let(f"load i64, ptr {at}")
+        return start, t.let(f"add i64 {start}, {t.at(entry, first + 8, 'i64')}")
+
+    with t.each("apart") as (_, entry):
+        (a, a_end), (b, b_end) = reach(entry, 0), reach(entry, 16)
+        before = t.let(f"icmp ule i64 {a_end}, {b}")
+        after = t.let(f"icmp ule i64 {b_end}, {a}")
+        t.need(t.either(before, after))
 
 
 def _sizes(t: _Text, have: str, want: str, axes: str) -> None:

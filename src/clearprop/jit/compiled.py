@@ -10,13 +10,13 @@ import threading
 import time
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
 
-from clearprop.core import Tensor, bump, local, wrap
+from clearprop.core import Tensor, bump, grad_of, local, wrap
 from clearprop.errors import ShapeError
 from clearprop.flags import flags
 from clearprop.graph import Graph, Traced, optimize, text, trace
@@ -50,6 +50,7 @@ class Version:
     calls: int = 0
     binding: Binding | None = None
     unbound: str = ""  # why calls go through Python
+    targets: list[int | None] = field(default_factory=list)  # arguments whose gradients are set
 
     def __post_init__(self) -> None:
         graph = self.traced.graph
@@ -69,6 +70,20 @@ class Version:
             return f"{name} has another value"
         return None if self.traced.holds() else self.traced.what_changed()
 
+    def overlaps(self, args: list[Tensor]) -> bool:
+        """Whether an argument lies in memory that is written to, which the code rules out."""
+        n, captured = len(args), self.traced.captured
+        arrays = [*(x.value for x in args), *captured]
+        return any(
+            i != j and np.may_share_memory(arrays[i], arrays[j])
+            for i in self.written
+            for j in range(n)
+        )
+
+    def adds_to_arguments(self, args: list[Tensor]) -> bool:
+        """Whether a gradient would have to be added to one that an argument has already."""
+        return any(i is not None and grad_of(args[i]) is not None for i in self.targets)
+
     def run(self, args: list[Tensor]) -> Any:
         """Compute, write and set gradients, as the function would."""
         traced = self.traced
@@ -83,8 +98,8 @@ class Version:
             if packed[i] is not arrays[i]:
                 arrays[i][...] = packed[i]
         self._bump(args)
-        for ref, output in traced.gradients:
-            tensor = ref()
+        for (ref, output), place in zip(traced.gradients, self.targets, strict=True):
+            tensor = ref() if place is None else args[place]
             if tensor is not None:
                 tensor.grad = None if output is None else wrap(outputs[output], None)
         self.calls += 1
@@ -143,6 +158,7 @@ class Version:
             named
             and not traced.recorded
             and all(a.steady for a in traced.assumptions)
+            and not any(place is not None for place in self.targets)
             and not any(i < traced.arguments for i in self.written)
             and all(map(_is_packed, traced.captured))
         )
@@ -202,7 +218,10 @@ class Compiled:
                     return self._entry.call(*args, **kwargs)
                 finally:
                     self._again = False
-            result = version.run(tensors_in((args, kwargs)))
+            given = tensors_in((args, kwargs))
+            if version.overlaps(given) or version.adds_to_arguments(given):
+                return self.function(*args, **kwargs)
+            result = version.run(given)
             self._bind(version, args, kwargs)
             return result
 
@@ -275,7 +294,9 @@ class Compiled:
 
     def _compile(self, args: tuple[Any, ...], kwargs: dict[str, Any], reason: str) -> Version:
         start = time.perf_counter()
-        traced = trace(self._called, args, kwargs, name=self._name)
+        stands: list[Tensor] = []
+        given = map_tensors(lambda t: _stand_in(t, stands), (args, kwargs))
+        traced = trace(self._called, *given, name=self._name)
         graph = optimize(traced.graph)
         traced = traced.with_graph(graph)
         printed = text(graph)
@@ -285,6 +306,8 @@ class Compiled:
             program = self.programs[printed] = Program(graph)
         seconds = time.perf_counter() - start
         version = Version(traced, program, Names(self.function), reason, seconds)
+        place = {id(t): i for i, t in enumerate(stands)}
+        version.targets = [place.get(id(e.tensor())) for e in traced.gradients]
         if flags.debug:
             _log(self._name, version, again)
         return version
@@ -368,6 +391,17 @@ def compile(function: Callable[..., Any]) -> Compiled:
     if not callable(function):
         raise TypeError(f"compile: wants a function, got {type(function).__name__}")
     return function if isinstance(function, Compiled) else Compiled(function)
+
+
+def _stand_in(x: Tensor, made: list[Tensor]) -> Tensor:
+    """A tensor of the same kind in memory of its own, so that an argument which is also known to
+    the function in another way (a weight) is not mistaken for it in later calls.
+    """
+    out = wrap(np.zeros(x.value.shape, x.value.dtype), None)
+    if x.node is not None:
+        out.requires_grad_()
+    made.append(out)
+    return out
 
 
 # ---------------------------------------------------------------------- telling
