@@ -12,9 +12,9 @@ SIZES = [1, 2, 3, 4, 5, 7, 8, 10, 12, 13, 16, 17, 24, 31, 33, 48, 64, 65, 100]
 
 
 def run(p, a, b, c, bias):
-    text, declares = kernel("product", p, host())
+    text, declares, shared = kernel("product", p, host())
     text = text.replace("define internal void @product(", "define void @product(")
-    code = compile_text("\n".join([*sorted(declares), text]), "product")
+    code = compile_text("\n".join([*sorted(declares), *shared, text]), "product")
     f = ctypes.CFUNCTYPE(None, *[ctypes.c_void_p] * 4)(code.address("product"))
     f(*(x.ctypes.data for x in (a, b, c, bias)))
 

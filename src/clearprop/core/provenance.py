@@ -64,11 +64,12 @@ def user_location() -> Location | None:
     return None if frame is None else locate(frame.f_code, frame.f_lasti)
 
 
-def module_path(scope: Scope | None) -> str:
+def module_path(scope: Scope | None, known_roots: dict[int, dict[int, str]] | None = None) -> str:
     """Dotted path of the running module as `named_modules` of the outermost one would give it,
     after its class name.
 
     `Net.encoder.0`. A module that its parent does not register is shown by its class in brackets.
+    `known_roots` keeps the names of all modules below one, for callers that ask often.
     """
     chain = []
     while scope is not None:
@@ -77,7 +78,10 @@ def module_path(scope: Scope | None) -> str:
     if not chain:
         return ""
     root = chain[-1]
-    path, names = type(root).__name__, {id(m): n for n, m in _named_modules(root)}
+    path, kept = type(root).__name__, {} if known_roots is None else known_roots
+    names = kept.get(id(root))
+    if names is None:
+        names = kept[id(root)] = {id(m): n for n, m in _named_modules(root)}
     known = ""
     for module in reversed(chain[:-1]):
         name = names.get(id(module))

@@ -60,6 +60,7 @@ class Stage:
         self.gradients: dict[int, Gradient] = {}
         self.numbers: list[tuple[Var, Callable[[], Any]]] = []
         self.assumptions: list[Assumption] = []
+        self._paths: dict[int, dict[int, str]] = {}
         self._counts: dict[int, int] = {}
         self._options: dict[int, dict[str, Any]] = {}
         self._splats: dict[tuple[str, bytes], Var] = {}
@@ -227,7 +228,7 @@ class Stage:
     def origin(self) -> Origin:
         """The user's line that is running."""
         frame = user_frame(sys._getframe(1))
-        path = module_path(local.c.scope)
+        path = module_path(local.c.scope, self._paths)
         return Origin(None, 0, path) if frame is None else Origin(frame.f_code, frame.f_lasti, path)
 
     def issued(self) -> list[Symbol]:

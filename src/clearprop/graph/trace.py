@@ -52,7 +52,7 @@ def trace(
     >>> traced(cp.tensor([3.0, 4.0]))
     tensor(25.)
     """
-    stage = Stage(name or getattr(function, "__name__", type(function).__name__))
+    stage = Stage(name or str(getattr(function, "__name__", type(function).__name__)))
     tensors = tensors_in(args)
     _distinct([t.array("trace()") for t in tensors])
     try:
@@ -177,7 +177,8 @@ def _sort_memory(
             graph.constants[var] = arrays[i]
             continue
         if var not in given:
-            owner = places[i][0] and places[i][0]()
+            ref = places[i][0]
+            owner = None if ref is None else ref()
             wants = owner is not None and owner.node is not None
             sources.append(Source(arrays[i], *places[i], wants))
             inputs.append(var)

@@ -152,7 +152,7 @@ class Binding:
     def _words(self) -> list[list[int]]:
         """What must lie in certain places of memory."""
         at = builtin.offsets() or {}
-        rows = []
+        rows: list[list[int]] = []
         for ref, _ in self.traced.conditions:
             tensor = ref()
             if tensor is not None:
@@ -165,7 +165,7 @@ class Binding:
     def _draws(self) -> list[list[int]]:
         """What is drawn at every call."""
         first = len(self.traced.graph.inputs) - len(self.traced.numbers)
-        rows = []
+        rows: list[list[int]] = []
         for i, (v, draw) in enumerate(zip(self._number_vars(), self.traced.numbers, strict=True)):
             if not v.hint:
                 function = _packing(draw, v.aval.dtype.np)

@@ -331,7 +331,7 @@ class Compiled:
                 f"run: wants {k} entries along the first axis of every Tensor and at least one, got"
                 f" {', '.join(str(t.aval) for t in stacks)}"
             )
-        first = map_tensors(lambda t: wrap(t.value[0], None), batches)
+        first = map_tensors(functools.partial(_entry, 0), batches)
         ready = flags.jit and Program is not None and local.c.interpreter is None
         if ready and not local.c.anomaly:
             with self.lock:
@@ -340,7 +340,7 @@ class Compiled:
                     return version.run_many(tensors_in(first), stacks, k)
         results = []
         for i in range(k):
-            results.append(self(*map_tensors(lambda t, i=i: wrap(t.value[i], None), batches)))
+            results.append(self(*map_tensors(functools.partial(_entry, i), batches)))
         columns = zip(*map(tensors_in, results), strict=True)
         stacked = iter([wrap(np.stack([t.value for t in ts]), None) for ts in columns])
         return map_tensors(lambda _: next(stacked), results[0])
@@ -391,6 +391,10 @@ def compile(function: Callable[..., Any]) -> Compiled:
     if not callable(function):
         raise TypeError(f"compile: wants a function, got {type(function).__name__}")
     return function if isinstance(function, Compiled) else Compiled(function)
+
+
+def _entry(i: int, x: Tensor) -> Tensor:
+    return wrap(x.value[i], None)
 
 
 def _stand_in(x: Tensor, made: list[Tensor]) -> Tensor:

@@ -7,13 +7,18 @@ which the tiles read it, where it is transposed or so large that its rows lie fa
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from functools import cache
 
 from clearprop.jit.target import Target
 from clearprop.jit.writer import SIZES, TYPES, Carried, Writer, splat
 
 TILES = {"avx512": (12, 2), "avx2": (6, 2), "neon": (8, 3), "sse2": (4, 2)}  # rows, vectors
 FAR_APART = 1 << 16  # elements of B from which on a panel is copied before it is used
+
+
+Written = tuple[str, frozenset[str], frozenset[str]]
 
 
 @dataclass(frozen=True)
@@ -35,14 +40,17 @@ class Product:
     relu: bool = False
 
 
-def kernel(name: str, p: Product, target: Target) -> tuple[str, frozenset[str]]:
-    """The text of `void @name(ptr a, ptr b, ptr c[, ptr bias])` and the declarations it needs."""
+@cache
+def kernel(name: str, p: Product, target: Target) -> tuple[str, frozenset[str], frozenset[str]]:
+    """The text of `void @name(ptr a, ptr b, ptr c[, ptr bias])`, the declarations it needs, and
+    functions that kernels share.
+    """
     if p.m == 1 and p.tb and p.k >= target.lanes(p.dtype):
         return _Dots(name, p, target).write()
     return _Tiles(name, p, target).write()
 
 
-class _Kernel:
+class _Kernel(ABC):
     def __init__(self, name: str, p: Product, target: Target) -> None:
         self.name, self.p, self.target = name, p, target
         self.lanes = target.lanes(p.dtype)
@@ -50,6 +58,7 @@ class _Kernel:
         self.v = f"<{self.lanes} x {self.t}>"
         self.size = SIZES[p.dtype]
         self.functions: dict[str, str] = {}
+        self.shared: set[str] = set()
         self.declares: set[str] = set()
 
     def at(self, w: Writer, base: str, *steps: tuple[str | int, int]) -> str:
@@ -108,8 +117,9 @@ class _Kernel:
             [f"define internal void @{name}({arguments}) noinline #0 {{", "entry:", *w.lines, "}"]
         )
 
-    def write(self) -> tuple[str, frozenset[str]]:
-        raise NotImplementedError
+    @abstractmethod
+    def write(self) -> Written:
+        """The whole kernel."""
 
     @property
     def text(self) -> str:
@@ -119,14 +129,15 @@ class _Kernel:
 class _Tiles(_Kernel):
     """Tiles of C, panel by panel of columns."""
 
-    def write(self) -> tuple[str, frozenset[str]]:
+    def write(self) -> Written:
         p, w = self.p, Writer()
         most, vectors = TILES[self.target.name]
         if p.m <= most // 2:
             vectors = min(4 * vectors, max(vectors, (most * vectors) // max(p.m, 1)))
         tiles = -(-p.m // most)
-        self.rows = -(-p.m // tiles)
-        self.last_rows = p.m - self.rows * (tiles - 1)
+        equal = [r for r in range(most, most // 2, -1) if p.m % r == 0]  # one function will do
+        self.rows = equal[0] if equal else -(-p.m // tiles)
+        self.last_rows = p.m - self.rows * (-(-p.m // self.rows) - 1)
         self.width = vectors * self.lanes
         self.packs = p.tb or (p.n * p.k >= FAR_APART and p.m > 2 * most)
         if self.packs:
@@ -142,7 +153,7 @@ class _Tiles(_Kernel):
             self._columns(w, whole * self.width, rest)
         bias = ", ptr %bias" if p.bias else ""
         self.function(self.name, f"ptr %a, ptr %b, ptr %c{bias}", w)
-        return self.text, frozenset(self.declares)
+        return self.text, frozenset(self.declares), frozenset(self.shared)
 
     def _columns(self, w: Writer, j: str | int, width: int) -> None:
         """All rows of some columns of C."""
@@ -224,14 +235,11 @@ class _Tiles(_Kernel):
             target = self.at(w, self.panel, (v * lanes, 1))
             whole, rest = divmod(p.k, lanes)
             if whole:
-                name = self._turn(valid, wide)
+                name = self._turn(valid)
                 with w.loop(whole * lanes, lanes) as k:
-                    args = f"ptr {self.at(w, source, (k, 1))}, ptr {self.at(w, target, (k, wide))}"
-                    w.do(f"call void @{name}({args})")
+                    self._call_turn(w, name, source, target, k, wide)
                 if rest:  # the last block again, further back
-                    args = (f"ptr {self.at(w, source, (p.k - lanes, 1))},"
-                            f" ptr {self.at(w, target, (p.k - lanes, wide))}")  # fmt: skip
-                    w.do(f"call void @{name}({args})")
+                    self._call_turn(w, name, source, target, p.k - lanes, wide)
                 continue
             with w.loop(p.k) as k:
                 for r in range(lanes):
@@ -239,18 +247,23 @@ class _Tiles(_Kernel):
                     x = w.emit(f"load {self.t}, ptr {at}, align {self.size}")
                     w.do(f"store {self.t} {x}, ptr {self.at(w, target, (k, wide), (r, 1))}")
 
-    def _turn(self, valid: int, wide: int) -> str:
+    def _call_turn(
+        self, w: Writer, name: str, source: str, target: str, k: str | int, wide: int
+    ) -> None:
+        source, target = self.at(w, source, (k, 1)), self.at(w, target, (k, wide))
+        w.do(f"call void @{name}(ptr {source}, i64 {self.p.ldb}, ptr {target}, i64 {wide})")
+
+    def _turn(self, valid: int) -> str:
         """The function that transposes a square of lanes x lanes; rows that are not there are
         copies of the last one.
         """
-        name = f"{self.name}.turn{valid}to{wide}"
-        if name in self.functions:
-            return name
+        name = f"cp.turn.{self.p.dtype}x{self.lanes}.{valid}"
         w, lanes = Writer(), self.lanes
-        rows = [
-            self.load(w, self.at(w, "%from", (min(r, valid - 1), self.p.ldb)), lanes)
-            for r in range(lanes)
-        ]
+        rows, at = [], "%from"
+        for r in range(lanes):
+            if 0 < r < valid:
+                at = w.emit(f"getelementptr {self.t}, ptr {at}, i64 %ld")
+            rows.append(self.load(w, at, lanes))
         step = 1
         while step < lanes:  # blocks of step x step change places
             for i in range(lanes):
@@ -263,16 +276,20 @@ class _Tiles(_Kernel):
                         rows[place] = w.emit(f"shufflevector {self.v} {x}, {self.v} {y},"
                                              f" <{lanes} x i32> <{chosen}>")  # fmt: skip
             step *= 2
+        at = "%to"
         for r, x in enumerate(rows):
-            self.store(w, x, self.at(w, "%to", (r, wide)), lanes)
-        self.function(name, "ptr %from, ptr %to", w)
+            if r:
+                at = w.emit(f"getelementptr {self.t}, ptr {at}, i64 %wide")
+            self.store(w, x, at, lanes)
+        self.function(name, "ptr %from, i64 %ld, ptr %to, i64 %wide", w)
+        self.shared.add(self.functions.pop(name))
         return name
 
 
 class _Dots(_Kernel):
     """One row times the rows of a stored transpose: scalar products along k."""
 
-    def write(self) -> tuple[str, frozenset[str]]:
+    def write(self) -> Written:
         p, w = self.p, Writer()
         together = 8
         whole, rest = divmod(p.n, together)
@@ -283,7 +300,7 @@ class _Dots(_Kernel):
             self._some(w, whole * together, rest)
         bias = ", ptr %bias" if p.bias else ""
         self.function(self.name, f"ptr %a, ptr %b, ptr %c{bias}", w)
-        return self.text, frozenset(self.declares)
+        return self.text, frozenset(self.declares), frozenset(self.shared)
 
     def _some(self, w: Writer, j: str | int, count: int) -> None:
         p, lanes = self.p, self.lanes

@@ -6,6 +6,7 @@ Values that only members of one nest see live in registers and have no place.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -14,7 +15,7 @@ from clearprop.core import TABLE, Aval
 from clearprop.graph import Equation, Graph, Var
 from clearprop.jit.access import Access, whole
 from clearprop.jit.nest import Nest
-from clearprop.jit.schedule import Callback, Product, Schedule, copy, makes, reads_of
+from clearprop.jit.schedule import Callback, Kernel, Product, Schedule, copy, makes, reads_of
 from clearprop.jit.stages import Stages, crossing
 
 ALIGNMENT = 64
@@ -79,7 +80,7 @@ class _Planner:
     def _settle(self) -> None:
         """Give results the memory in which they are wanted, or have them copied there."""
         graph, access = self.graph, self.schedule.access
-        made = {v for kernel in self.kernels for v in makes(kernel)}
+        made = self.makers = _index(self.kernels, makes)
         first_output = len(graph.inputs)
         candidates: list[tuple[Var, Var]] = []  # input, value that may be worked out in it
         copies: list[tuple[Access, Place]] = []
@@ -106,6 +107,7 @@ class _Planner:
         for found, place in later:
             self._copy(found, place)
         waiting = [(self._copy(found, None), place) for found, place in early]
+        self.readers = _index(self.kernels, lambda kernel: [r.base for r in reads_of(kernel)])
         for x, v in candidates:
             if self._is_safe(x, v):
                 self.places[v] = self.places[x]
@@ -129,15 +131,15 @@ class _Planner:
         """Whether v may be worked out in the memory of x: nobody may read the old x after, and in
         the kernel that makes v only the very element may be read that is overwritten.
         """
-        makers = [at for at, kernel in enumerate(self.kernels) if v in makes(kernel)]
-        at = makers[0]
+        makers, readers = self.makers[v], self.readers.get(x, [])
+        at, last = makers[0], max(readers, default=-1)
         if len(makers) > 1:
-            return not any(r.base is x for k in self.kernels[at:] for r in reads_of(k))
-        if any(r.base is x for k in self.kernels[at + 1 :] for r in reads_of(k)):
+            return last < at
+        if last > at:
             return False
         kernel = self.kernels[at]
         if isinstance(kernel, Product):
-            return not any(r.base is x for r in reads_of(kernel))
+            return last < at
         if isinstance(kernel, Callback):
             return True
         maker = kernel.made.get(v)
@@ -171,16 +173,20 @@ class _Planner:
         for v in order:
             at = self._fit(placed, _bytes(v), begin[v], end[v])
             self.places[v] = Place(slot, at)
-        for at, kernel in enumerate(self.kernels):
-            if isinstance(kernel, Nest):
-                for v in crossing(kernel):
-                    if v not in self.places:
-                        size = kernel.space[-1] * v.aval.dtype.np.itemsize
-                        self.plan.scratch[at, v] = Place(slot, self._fit(placed, size, at, at))
+        base, free = self.plan.arena, 0
+        for at, kernel in enumerate(self.kernels):  # rows that a nest keeps: behind all the rest
+            here = 0
+            for v in crossing(kernel) if isinstance(kernel, Nest) else ():
+                if v not in self.places:
+                    self.plan.scratch[at, v] = Place(slot, base + here)
+                    here += _rounded(kernel.space[-1] * v.aval.dtype.np.itemsize)  # type: ignore[union-attr]
+            free = max(free, here)
+        self.plan.arena = base + free
 
     def _fit(self, placed: list[tuple[int, int, int, int]], size: int, a: int, b: int) -> int:
-        size = -(-max(size, 1) // ALIGNMENT) * ALIGNMENT
-        at = 0
+        size, at = _rounded(size), 0
+        if len(placed) > 64:  # begins only grow: what has ended is out of the way
+            placed[:] = [p for p in placed if p[3] >= a]
         for first, last in sorted(p[:2] for p in placed if p[2] <= b and a <= p[3]):
             if at + size <= first:
                 break
@@ -208,6 +214,15 @@ class _Planner:
         return begin, end
 
 
+def _index(kernels: list[Kernel], of: Callable[[Kernel], Iterable[Var]]) -> dict[Var, list[int]]:
+    """The numbers of the kernels of which `of` names a value."""
+    out: dict[Var, list[int]] = {}
+    for at, kernel in enumerate(kernels):
+        for v in dict.fromkeys(of(kernel)):
+            out.setdefault(v, []).append(at)
+    return out
+
+
 def _is_partial(kernel: Nest, v: Var) -> bool:
     return any(m.alone and m.out is v for m in kernel.members)
 
@@ -218,6 +233,10 @@ def _all(x: Access) -> bool:
     for d in x.shape:
         n *= d
     return n == x.base.aval.size
+
+
+def _rounded(size: int) -> int:
+    return -(-max(size, 1) // ALIGNMENT) * ALIGNMENT
 
 
 def _bytes(v: Var) -> int:

@@ -39,6 +39,7 @@ class _ModuleWriter:
         self.target = target
         self.declares: set[str] = set()
         self.math: set[tuple[str, str, int]] = set()
+        self.shared: set[str] = set()
         self.functions: dict[str, str] = {}  # text without name -> name
         self.main: list[str] = []
         self.slots: dict[int, str] = {}
@@ -73,6 +74,7 @@ class _ModuleWriter:
         parts = [
             *sorted(self.declares | set(declared)),
             math,
+            *sorted(self.shared),
             *(text.replace("@KERNEL", f"@{name}") for text, name in self.functions.items()),
             "\n".join(main),
         ]
@@ -107,7 +109,8 @@ class _ModuleWriter:
         return name
 
     def _product(self, product: Product) -> str:
-        body, kernel, declares = write_product(product, self.target)
+        body, kernel, declares, shared = write_product(product, self.target)
+        self.shared |= shared
         self.declares |= declares
         inner = self._function(kernel, "gemm")
         names = ["ptr %a", "ptr %b", "ptr %c", *(["ptr %bias"] if product.bias else [])]

@@ -58,12 +58,14 @@ def product_of(p: Product) -> tuple[gemm.Product, Matrix, Matrix]:
     )  # fmt: skip
 
 
-def write_product(p: Product, target: Target) -> tuple[str, str, set[str]]:
-    """(body, kernel, declarations): the body of a function of (a, b, c[, bias]) which calls the
+def write_product(
+    p: Product, target: Target
+) -> tuple[str, str, frozenset[str], frozenset[str]]:
+    """(body, kernel, declarations, shared functions): the body of a function of (a, b, c[, bias]) which calls the
     function `kernel`, whose text refers to itself as @KERNEL.
     """
     shape, a, b = product_of(p)
-    text, declares = gemm.kernel("KERNEL", shape, target)
+    text, declares, shared = gemm.kernel("KERNEL", shape, target)
     w = Writer()
     batch = p.a.shape[:-2]
     strides = {
@@ -98,4 +100,4 @@ def write_product(p: Product, target: Target) -> tuple[str, str, set[str]]:
 
     nested(list(batch), [])
     w.do("ret void")
-    return "\n".join(w.lines), text, set(declares)
+    return "\n".join(w.lines), text, declares | w.declares, shared

@@ -51,7 +51,7 @@ class Program:
         for i, array in enumerate(self.plan.constants):
             table[first + i] = array.ctypes.data
         table[-2] = self._arena.ctypes.data
-        table[-1] = ctypes.cast(self._callback, ctypes.c_void_p).value
+        table[-1] = ctypes.cast(self._callback, ctypes.c_void_p).value or 0
         return table
 
     def run(self, inputs: Sequence[np.ndarray], outputs: Sequence[np.ndarray]) -> None:
@@ -139,7 +139,7 @@ class Program:
         start = int(self.table[place.slot]) + place.offset
         memory = (ctypes.c_char * size).from_address(start)
         strides = [s * d.itemsize for s in x.strides]
-        return np.ndarray(x.shape, d, memory, x.offset * d.itemsize, strides)
+        return np.ndarray(x.shape, d, memoryview(memory), x.offset * d.itemsize, strides)
 
 
 _RUN = ctypes.PYFUNCTYPE(

@@ -95,6 +95,8 @@ class _Scheduler:
         self.kernels = self.out.kernels
         self.access = self.out.access
         self.place: dict[Var, int] = {}
+        self.readers: dict[Var, set[int]] = {}  # nests that read a value which is no single number
+        self.single: list[int] = []  # nests of single numbers
         self.uses = _uses(graph)
 
     def run(self) -> Schedule:
@@ -209,13 +211,32 @@ class _Scheduler:
                 continue
             kernel = self.kernels[at]
             first = max(first, at if isinstance(kernel, Nest) else at + 1)
-        for at in range(first, len(self.kernels)):
+        for at in self._candidates(member, first):
             nest = self.kernels[at]
             if isinstance(nest, Nest) and nest.takes(member) and nest.is_related(member):
                 nest.accept(member)
-                self.place[member.out] = at
+                self._note(member, at)
                 return
         self._append(Nest(member.space, [member], {member.out: member}))
+        self._note(member, len(self.kernels) - 1)
+
+    def _note(self, member: Member, at: int) -> None:
+        """Remember where a member is, and what it reads."""
+        self.place[member.out] = at
+        for read in member.reads:
+            if any(read.strides):
+                self.readers.setdefault(read.base, set()).add(at)
+        if not member.space:
+            self.single.append(at)
+
+    def _candidates(self, member: Member, first: int) -> list[int]:
+        """Nests that have values in common with a member, from `first` on."""
+        found = set() if member.space else set(self.single)
+        for read in member.reads:
+            found |= self.readers.get(read.base, set())
+            if read.base in self.place:
+                found.add(self.place[read.base])
+        return sorted(at for at in found if at >= first)
 
     # ------------------------------------------------------------------ epilogues
     def _epilogue(self, equation: Equation, inputs: tuple[Access, ...]) -> bool:

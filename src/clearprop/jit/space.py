@@ -33,7 +33,7 @@ def space_of(nest: Nest) -> Space:
     rows = any(nest.is_row(m) for m in nest.members)
     patterns = [_over(s, axes) for m in nest.members for s in _strides(m)]
     counted = {x.axis for m in nest.members for x in m.operands if isinstance(x, Counter)}
-    groups = [(i,) for i in range(axes)]
+    groups: list[tuple[int, ...]] = [(i,) for i in range(axes)]
 
     def merges(i: int) -> bool:
         """Whether loops i and i+1 can be one."""

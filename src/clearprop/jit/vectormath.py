@@ -108,7 +108,7 @@ class Body:
     def bits(self, x: str) -> str:
         return self.let(f"bitcast {self.kind()} {x} to {self.kind(self.whole)}")
 
-    def float(self, x: str) -> str:
+    def from_bits(self, x: str) -> str:
         return self.let(f"bitcast {self.kind(self.whole)} {x} to {self.kind()}")
 
     def integer(self, word: str, a: str | float, b: str | float) -> str:
@@ -148,7 +148,7 @@ class Body:
         """2**k for an exponent that a normal number has."""
         bias = {"f32": 127, "f64": 1023}[self.d]
         shifted = self.integer("shl", self.integer("add", k, bias), MANTISSA[self.d])
-        return self.float(shifted)
+        return self.from_bits(shifted)
 
 
 def _reduced(b: Body, x: str, low: float, high: float) -> tuple[str, str]:
@@ -215,7 +215,7 @@ def _split(b: Body, x: str) -> tuple[str, str]:
         else (struct.unpack("<q", struct.pack("<d", root))[0])
     )
     k = b.integer("ashr", b.integer("sub", bits, base), MANTISSA[b.d])
-    m = b.float(b.integer("sub", bits, b.integer("shl", k, MANTISSA[b.d])))
+    m = b.from_bits(b.integer("sub", bits, b.integer("shl", k, MANTISSA[b.d])))
     k = b.integer("sub", k, b.choose(tiny, up, 0, d=b.whole))
     return b.from_integer(k), m
 
