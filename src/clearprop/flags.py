@@ -52,8 +52,11 @@ TABLE = [
         "debug",
         0,
         "1: a line per compile; 2: a line per kernel run, a summary at exit; 3: graphs after every"
-        " pass, and the schedule; 4: LLVM IR; 5: IR with its target; 6: assembly",
+        " pass that changed something, and the schedule; 4: LLVM IR; 5: the whole module, as LLVM"
+        " reads it; 6: assembly. Each level shows what the lower ones do",
     ),
+    Flag("dump", "", "folder for every stage of every compile, fit for a bug report"),
+    Flag("profile", "", "file for the times of all kernels, as Perfetto reads it (JSON)"),
     Flag("nancheck", 0, "1: stop at the first non-finite value: op, module path, your line"),
     Flag("seed", -1, "seed of the default generator at import; -1: PyTorch's own"),
 ]

@@ -44,10 +44,18 @@ PASSES: tuple[Pass, ...] = (
 )
 
 
-def optimize(graph: Graph, passes: Sequence[Pass] = PASSES) -> Graph:
-    """The graph after all passes; with the flag CHECK=1 it is verified after each."""
+def optimize(
+    graph: Graph,
+    passes: Sequence[Pass] = PASSES,
+    each: Callable[[str, Graph], None] = lambda name, graph: None,
+) -> Graph:
+    """The graph after all passes; with the flag CHECK=1 it is verified after each. `each` is told
+    the traced graph, and the graph after every pass.
+    """
+    each("traced", graph)
     for step in passes:
         graph = step.run(graph)
+        each(step.name, graph)
         if flags.check:
             verify(graph)
     return graph

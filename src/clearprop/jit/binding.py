@@ -115,7 +115,7 @@ class Binding:
 
     def _tensors(self, args: tuple[Any, ...]) -> list[list[int]]:
         """Where the arrays of the inputs are found."""
-        rows = []
+        rows: list[list[int]] = []
         for i, x in enumerate(args):
             if isinstance(x, Tensor):
                 rows.append(self._tensor(builtin.GIVEN, i, x.value, len(rows), False))
@@ -180,7 +180,7 @@ class Binding:
 
     def _gradients(self, gradients: Gradients) -> list[list[int]]:
         """A gradient that is set is computed into the same memory at every call."""
-        rows = []
+        rows: list[list[int]] = []
         first = len(self.traced.graph.inputs)
         for ref, output in self.traced.gradients:
             tensor = ref()
@@ -219,7 +219,7 @@ class Binding:
     def _outputs(self) -> list[list[int]]:
         """What is returned; a gradient that is returned, too, is an output of its own."""
         first = len(self.traced.graph.inputs)
-        rows = []
+        rows: list[list[int]] = []
         for t in tensors_in(self.traced.result):
             output = int(t.value)
             aval = self.traced.graph.outputs[output].aval

@@ -21,6 +21,7 @@ from clearprop.errors import ShapeError
 from clearprop.flags import flags
 from clearprop.graph import Graph, Traced, optimize, text, trace
 from clearprop.graph.tree import map_tensors, structure, tensors_in
+from clearprop.jit import watch
 from clearprop.jit.guards import Names
 
 if find_spec("llvmlite"):
@@ -205,13 +206,13 @@ class Compiled:
     def _slow(self, *args: Any, **kwargs: Any) -> Any:
         """A call that goes through Python."""
         c = local.c
-        if not flags.jit or Program is None or c.interpreter is not None or c.anomaly:
+        if _plainly(c):
             if Program is None:
                 _say_once(WITHOUT_LLVMLITE)
             return self.function(*args, **kwargs)
         with self.lock:
             version = self.version(args, kwargs)
-            if version.binding is not None and not self._again:
+            if version.binding is not None and not self._again and not watch.wanted():
                 version.binding.refresh()
                 self._again = True
                 try:
@@ -222,7 +223,8 @@ class Compiled:
             if version.overlaps(given) or version.adds_to_arguments(given):
                 return self.function(*args, **kwargs)
             result = version.run(given)
-            self._bind(version, args, kwargs)
+            if not watch.wanted():
+                self._bind(version, args, kwargs)
             return result
 
     def _bind(self, version: Version, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
@@ -297,7 +299,7 @@ class Compiled:
         stands: list[Tensor] = []
         given = map_tensors(lambda t: _stand_in(t, stands), (args, kwargs))
         traced = trace(self._called, *given, name=self._name)
-        graph = optimize(traced.graph)
+        graph = optimize(traced.graph, each=watch.show_graph)
         traced = traced.with_graph(graph)
         printed = text(graph)
         program = self.programs.get(printed)
@@ -332,11 +334,10 @@ class Compiled:
                 f" {', '.join(str(t.aval) for t in stacks)}"
             )
         first = map_tensors(functools.partial(_entry, 0), batches)
-        ready = flags.jit and Program is not None and local.c.interpreter is None
-        if ready and not local.c.anomaly:
+        if not _plainly(local.c):
             with self.lock:
                 version = self.version(first, {})
-                if version.in_one_call():
+                if version.in_one_call() and not watch.wanted():
                     return version.run_many(tensors_in(first), stacks, k)
         results = []
         for i in range(k):
@@ -391,6 +392,14 @@ def compile(function: Callable[..., Any]) -> Compiled:
     if not callable(function):
         raise TypeError(f"compile: wants a function, got {type(function).__name__}")
     return function if isinstance(function, Compiled) else Compiled(function)
+
+
+def _plainly(c: Any) -> bool:
+    """Whether functions run as they are: switched off, inside another trace, or where every op is
+    to be looked at.
+    """
+    tracing = c.interpreter is not None and c.interpreter.traces
+    return not flags.jit or Program is None or tracing or c.anomaly or bool(flags.nancheck)
 
 
 def _entry(i: int, x: Tensor) -> Tensor:

@@ -43,7 +43,7 @@ def _start() -> None:
     llvm.initialize_native_asmprinter()
 
 
-def machine(target: Target, level: int = 2) -> Any:
+def machine(target: Target, level: int = 1) -> Any:
     """LLVM's target machine."""
     _start()
     return llvm.Target.from_triple(target.triple).create_target_machine(

@@ -33,6 +33,13 @@ def write_module(plan: Plan, target: Target) -> Module:
     return _ModuleWriter(plan, target).write()
 
 
+def write_apart(plan: Plan, target: Target) -> str:
+    """The same as a function per kernel, `kernel0`, `kernel1`, ..., each called with the table;
+    callbacks are left out.
+    """
+    return _ModuleWriter(plan, target).apart()
+
+
 class _ModuleWriter:
     def __init__(self, plan: Plan, target: Target) -> None:
         self.plan = plan
@@ -57,28 +64,49 @@ class _ModuleWriter:
                 case Callback():
                     self._callback(at)
                     kernels.append("")
-        math, declared = vectormath.definitions(self.math)
+        return Module(self._text([self._entry("step")]), kernels)
+
+    def apart(self) -> str:
+        """One function for each kernel."""
+        functions = []
+        for at, kernel in enumerate(self.plan.schedule.kernels):
+            self.main, self.slots = [], {}
+            if isinstance(kernel, Nest):
+                self._nest(at, kernel)
+            elif isinstance(kernel, Product):
+                self._product(kernel)
+            else:
+                continue
+            functions.append(self._entry(f"kernel{at}"))
+        return self._text(functions)
+
+    def _entry(self, name: str) -> str:
+        """A function of the table that does what `main` holds."""
         addresses = [
-            f"  %at{i} = getelementptr ptr, ptr %table, i64 {i}\n  {name} = load ptr, ptr %at{i}"
-            for i, name in self.slots.items()
+            f"  %at{i} = getelementptr ptr, ptr %table, i64 {i}\n  {slot} = load ptr, ptr %at{i}"
+            for i, slot in self.slots.items()
         ]
-        main = [
-            "define i32 @step(ptr %table) #0 {",
+        return "\n".join([
+            f"define i32 @{name}(ptr %table) #0 {{",
             "entry:",
             "  %status = alloca i32",
             "  store i32 0, ptr %status",
             *addresses, *self.main,
             "  ret i32 0",
             "}",
-        ]  # fmt: skip
+        ])  # fmt: skip
+
+    def _text(self, entries: list[str]) -> str:
+        """Declarations and functions, each once, and the entries."""
+        math, declared = vectormath.definitions(self.math)
         parts = [
             *sorted(self.declares | set(declared)),
             math,
             *sorted(self.shared),
             *(text.replace("@KERNEL", f"@{name}") for text, name in self.functions.items()),
-            "\n".join(main),
+            *entries,
         ]
-        return Module("\n".join(parts) + "\n", kernels)
+        return "\n".join(parts) + "\n"
 
     def _function(self, text: str, hint: str) -> str:
         """The name of the function with this text; equal texts are one function."""

@@ -58,11 +58,9 @@ def product_of(p: Product) -> tuple[gemm.Product, Matrix, Matrix]:
     )  # fmt: skip
 
 
-def write_product(
-    p: Product, target: Target
-) -> tuple[str, str, frozenset[str], frozenset[str]]:
-    """(body, kernel, declarations, shared functions): the body of a function of (a, b, c[, bias]) which calls the
-    function `kernel`, whose text refers to itself as @KERNEL.
+def write_product(p: Product, target: Target) -> tuple[str, str, frozenset[str], frozenset[str]]:
+    """(body, kernel, declarations, shared functions): the body of a function of (a, b, c[, bias])
+    that calls the function `kernel`, whose text refers to itself as @KERNEL.
     """
     shape, a, b = product_of(p)
     text, declares, shared = gemm.kernel("KERNEL", shape, target)

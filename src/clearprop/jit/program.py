@@ -13,7 +13,7 @@ import numpy as np
 
 from clearprop.core import local
 from clearprop.graph import Graph
-from clearprop.jit import builtin
+from clearprop.jit import builtin, watch
 from clearprop.jit.access import Access
 from clearprop.jit.engine import compile_text
 from clearprop.jit.memory import ALIGNMENT, Plan, plan
@@ -32,12 +32,13 @@ class Program:
         self.graph = graph
         self.plan: Plan = plan(schedule(graph))
         self.module = write_module(self.plan, host())
+        watch.show_code(graph.name, self.plan, self.module.text)
         self.code = compile_text(self.module.text, "step")
         self.lock = threading.Lock()
         self.error: BaseException | None = None
         self.entry = self.code.address("step")
         self._arena = _aligned(self.plan.arena)
-        self._callback = _CALLBACK(self._run_callback)
+        self._callback = _CALLBACK(self.run_callback)
         kind = ctypes.PYFUNCTYPE if self.plan.schedule.callbacks else ctypes.CFUNCTYPE
         self._step = kind(ctypes.c_int, ctypes.c_void_p)(self.entry)
         self.busy = np.zeros(1, np.int64)  # 1 while a call uses the arena
@@ -60,6 +61,11 @@ class Program:
         Errors: what a callback raised; IndexError for an index out of range.
         """
         with self.lock:
+            if watch.wanted():
+                self._use((*inputs, *outputs))
+                self.busy[0] = 0
+                watch.run(self, inputs)
+                return
             self._use((*inputs, *outputs))
             try:
                 failed = self._step(self.table.ctypes.data)
@@ -115,23 +121,23 @@ class Program:
                 )
         raise AssertionError(f"kernel {at} failed")
 
-    def _run_callback(self, at: int) -> int:
+    def run_callback(self, at: int) -> int:
         """Run the eager kernel of an equation on the memory of the step."""
         kernel = self.plan.schedule.kernels[at]
         assert isinstance(kernel, Callback)
         try:
             equation = kernel.equation
-            args = [self._array(x) for x in kernel.inputs]
+            args = [self.array(x) for x in kernel.inputs]
             found = local.c.run(equation.prim.eager, *args, **equation.params)
             many = found if equation.prim.outputs > 1 else (found,)
             for v, value in zip(equation.outputs, many, strict=True):
-                np.copyto(self._array(self.plan.schedule.access[v]), value)
+                np.copyto(self.array(self.plan.schedule.access[v]), value)
         except BaseException as error:
             self.error = error
             return 1
         return 0
 
-    def _array(self, x: Access) -> np.ndarray:
+    def array(self, x: Access) -> np.ndarray:
         """The elements of an access, in the memory of the step."""
         place = self.plan.places[x.base]
         d = x.base.aval.dtype.np

@@ -14,7 +14,7 @@ from clearprop.graph import Equation, Graph, Var
 from clearprop.graph.formula import Call, Constant, Input, Tree, formula_of
 from clearprop.jit.access import Access, Shape, row_major, squeezed, through, whole
 from clearprop.jit.expressions import why_not
-from clearprop.jit.nest import Counter, Member, Nest, Read, read_of
+from clearprop.jit.nest import LARGEST, Counter, Member, Nest, Read, read_of
 
 COMBINES = {"add", "max", "min", "mul", "or", "and"}
 WIDEST_CHOICE = 4096  # a gather of one element per row looks at the whole row up to this width
@@ -106,6 +106,7 @@ class _Scheduler:
         for equation in self.graph.equations:
             self._put(equation, columns)
         _sink(self.out)
+        _merge(self.out)
         return self.out
 
     def _put(self, equation: Equation, columns: set[Var]) -> None:
@@ -469,7 +470,7 @@ def _sink(found: Schedule) -> None:
             if any(r.base in nest.made for r in member.reads) or target.space != member.space:
                 continue
             users = [r for m in target.members for r in m.reads if r.base is member.out]
-            if len(target.members) >= 128 or not all(
+            if len(target.members) >= LARGEST or not all(
                 target.forwards(r.over(len(target.space)), member) for r in users
             ):
                 continue
@@ -484,6 +485,50 @@ def _sink(found: Schedule) -> None:
                     if any(r.base is read.base for r in other.reads):
                         readers[read.base].add(at)
     found.kernels[:] = [k for k in kernels if not isinstance(k, Nest) or k.members]
+
+
+def _merge(found: Schedule) -> None:
+    """Put a nest into an earlier one that shares values with it, where nothing in between is needed
+    first: equations that came one by one were each put where the first of them could be.
+    """
+    kernels: list[Kernel | None] = list(found.kernels)
+    place: dict[Var, int] = {}
+    readers: dict[Var, list[int]] = {}
+    for at, kernel in enumerate(found.kernels):
+        target = at
+        if isinstance(kernel, Nest):
+            reads = [r for r in reads_of(kernel) if r.base in place or any(r.strides)]
+            first = max((_after(kernels, place, r.base) for r in reads), default=0)
+            near = {place[r.base] for r in reads if r.base in place}
+            near |= {i for r in reads if any(r.strides) for i in readers.get(r.base, ())}
+            for i in sorted(near):
+                joined = _joined_nest(kernels[i], kernel) if first <= i < at else None
+                if joined is not None:
+                    kernels[i], kernels[at], target = joined, None, i
+                    break
+        for v in makes(kernel):
+            place[v] = target
+        for read in reads_of(kernel):
+            readers.setdefault(read.base, []).append(target)
+    found.kernels[:] = [k for k in kernels if k is not None]
+
+
+def _after(kernels: list[Kernel | None], place: dict[Var, int], v: Var) -> int:
+    """The first place for a reader of v."""
+    at = place.get(v)
+    return 0 if at is None else at if isinstance(kernels[at], Nest) else at + 1
+
+
+def _joined_nest(one: Kernel | None, two: Nest) -> Nest | None:
+    """Both as one nest, if that can be."""
+    if not isinstance(one, Nest) or len(one.members) + len(two.members) > LARGEST:
+        return None
+    out = Nest(one.space, list(one.members), dict(one.made))
+    for member in two.members:
+        if not out.takes(member):
+            return None
+        out.accept(member)
+    return out
 
 
 def _is_cheap(member: Member) -> bool:
