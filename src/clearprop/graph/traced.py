@@ -105,16 +105,19 @@ class Traced:
         """Whether the function would be traced to the same graph again."""
         return self.what_changed() is None
 
-    def what_changed(self) -> str | None:
-        """Why the function would be traced to another graph; None if it would not."""
-        if any(a.decide() != a.answer for a in self.assumptions):
+    def what_changed(self, looked: bool = False) -> str | None:
+        """Why the function would be traced to another graph; None if it would not. With `looked`,
+        options and modules have been looked at since core.state.changes last counted up.
+        """
+        left = [a for a in self.assumptions if not (looked and a.steady)]
+        if any(a.decide() != a.answer for a in left):
             return "an option of an optimizer, or a step count, is decided on otherwise"
         for source in self.sources:
             if source.now() is None:
                 return "a tensor has another shape or type, wants a gradient or not, or is another"
         if any(_has_grad(tensor()) != had for tensor, had in self.conditions):
             return "a gradient is there that was not, or the other way round"
-        for parts in self.modules:
+        for parts in () if looked else self.modules:
             name = parts.changed()
             if name is not None:
                 return f"{name} has changed"

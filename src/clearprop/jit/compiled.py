@@ -5,6 +5,7 @@ arguments of a kind, and again when something changes that the trace depended on
 from __future__ import annotations
 
 import functools
+import operator
 import sys
 import threading
 import time
@@ -17,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from clearprop.core import Tensor, bump, grad_of, local, wrap
+from clearprop.core.state import changes
 from clearprop.errors import ShapeError
 from clearprop.flags import flags
 from clearprop.graph import Graph, Traced, optimize, text, trace
@@ -58,6 +60,8 @@ class Version:
         places = {v: i for i, v in enumerate(graph.inputs)}
         self.written = sorted(places[v] for v in graph.writes)
         self.pullbacks: dict[Any, Compiled] = {}
+        self.looked = -1  # what core.state.changes said when all was looked at
+        self.many: Many | None = None
         self.makers = [(v.aval.shape, v.aval.dtype.np) for v in graph.outputs]
 
     @property
@@ -69,7 +73,10 @@ class Version:
         name = self.names.changed()
         if name is not None:
             return f"{name} has another value"
-        return None if self.traced.holds() else self.traced.what_changed()
+        found = self.traced.what_changed(looked=self.looked == changes[0])
+        if found is None:
+            self.looked = changes[0]
+        return found
 
     def overlaps(self, args: list[Tensor]) -> bool:
         """Whether an argument lies in memory that is written to, which the code rules out."""
@@ -132,16 +139,9 @@ class Version:
     def run_many(self, first: list[Tensor], stacks: list[Tensor], k: int) -> Any:
         """k runs in one call; `stacks` are the arguments with an axis of k in front."""
         traced = self.traced
-        arrays = [np.ascontiguousarray(t.value) for t in stacks]
-        arrays += traced.captured
-        arrays += [np.asarray(number()) for number in traced.numbers]
-        results = {int(t.value) for t in tensors_in(traced.result)}
-        outputs = [
-            np.empty((k, *shape) if i in results else shape, d)
-            for i, (shape, d) in enumerate(self.makers)
-        ]
-        stacked = [*range(len(stacks)), *(len(arrays) + i for i in sorted(results))]
-        self.program.run_many(arrays, outputs, k, stacked)
+        if self.many is None:
+            self.many = Many(self)
+        outputs = self.many.run([np.ascontiguousarray(t.value) for t in stacks], k)
         self._bump(first)
         for ref, output in traced.gradients:
             tensor = ref()
@@ -177,6 +177,49 @@ class Version:
 
 def _is_packed(array: np.ndarray) -> bool:
     return array.flags.c_contiguous and array.flags.aligned and array.dtype.isnative
+
+
+class Many:
+    """A table for many runs in one call, of which only what changes is filled in every time."""
+
+    def __init__(self, version: Version) -> None:
+        self.traced, self.program = version.traced, version.program
+        graph = self.traced.graph
+        self.table = self.program.new_table()
+        self.captured: list[np.ndarray] = []
+        self.numbers = [np.zeros((), np.float64) for _ in self.traced.numbers]
+        first = len(graph.inputs) - len(self.numbers)
+        for i, number in enumerate(self.numbers):
+            self.table[first + i] = number.ctypes.data
+        results = sorted(int(t.value) for t in tensors_in(self.traced.result))
+        self.stacked = [*range(self.traced.arguments), *(len(graph.inputs) + i for i in results)]
+        self.avals = [
+            (v.aval.shape, v.aval.dtype.np, i in results) for i, v in enumerate(graph.outputs)
+        ]
+        inputs = [v.aval for v in graph.inputs] + [v.aval for v in graph.outputs]
+        self.moves = np.array(
+            [(i, inputs[i].size * inputs[i].dtype.np.itemsize) for i in self.stacked] or [(0, 0)],
+            np.int64,
+        )
+
+    def run(self, stacks: list[np.ndarray], k: int) -> list[np.ndarray]:
+        """The outputs: results with an axis of k in front, gradients of the last step."""
+        for array, number in zip(self.numbers, self.traced.numbers, strict=True):
+            array[...] = number()
+        outputs = [np.empty((k, *s) if many else s, d) for s, d, many in self.avals]
+        captured = self.traced.captured
+        if len(captured) != len(self.captured) or any(
+            map(operator.is_not, captured, self.captured)
+        ):
+            self.captured = captured
+            for i, array in enumerate(captured, len(stacks)):
+                self.table[i] = array.ctypes.data
+        for i, array in enumerate(stacks):
+            self.table[i] = array.ctypes.data
+        for i, array in enumerate(outputs, len(self.traced.graph.inputs)):
+            self.table[i] = array.ctypes.data
+        self.program.run_many(self.table, k, self.moves, len(self.stacked))
+        return outputs
 
 
 class Compiled:

@@ -74,34 +74,29 @@ class Program:
             if failed:
                 self.fail(failed)
 
-    def run_many(
-        self,
-        inputs: Sequence[np.ndarray],
-        outputs: Sequence[np.ndarray],
-        k: int,
-        stacked: Sequence[int],
-    ) -> None:
-        """Run k times; the arrays at the places `stacked`, inputs first, have an axis of k in
-        front, and every run takes the next entry.
+    def run_many(self, table: np.ndarray, k: int, moves: np.ndarray, n: int) -> None:
+        """Run k times on a table of its own; between runs the addresses in the first n rows of
+        `moves` (place, bytes) move on.
         """
-        arrays = (*inputs, *outputs)
-        moves = np.array(
-            [(i, arrays[i].strides[0] if k else 0) for i in stacked] or [(0, 0)], np.int64
-        )
         run = _RUN(builtin.code().address("run"))
         with self.lock:
-            self._use(arrays)
+            self._wait()
+            self.busy[0] = 1
             try:
-                failed = run(self.entry, self.table.ctypes.data, k, moves.ctypes.data, len(stacked))
+                failed = run(self.entry, table.ctypes.data, k, moves.ctypes.data, n)
             finally:
                 self.busy[0] = 0
             if failed:
                 self.fail(failed)
 
+    def _wait(self) -> None:
+        """Until no call from machine code, in another thread, uses the arena."""
+        while self.busy[0]:
+            time.sleep(1e-5)
+
     def _use(self, arrays: Sequence[np.ndarray]) -> None:
         """Put addresses into the table, when no other thread is running."""
-        while self.busy[0]:  # a call from machine code
-            time.sleep(1e-5)
+        self._wait()
         for i, array in enumerate(arrays):
             self.table[i] = array.ctypes.data
         self.busy[0] = 1
