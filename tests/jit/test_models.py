@@ -1,0 +1,196 @@
+"""Two hundred training steps of twelve models: every single step, from the same state, does the
+same compiled and in eager mode.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import clearprop as cp
+import clearprop.nn.functional as F
+from clearprop import nn
+
+STEPS = 200
+
+
+class Normalised(nn.Module):
+    """Batch normalisation with running statistics, written out."""
+
+    def __init__(self, width):
+        super().__init__()
+        self.scale, self.shift = nn.Parameter(cp.ones(width)), nn.Parameter(cp.zeros(width))
+        self.register_buffer("mean", cp.zeros(width))
+        self.register_buffer("var", cp.ones(width))
+        self.register_buffer("count", cp.tensor(0))
+
+    def forward(self, x):
+        if not self.training:
+            return (x - self.mean) / (self.var + 1e-5).sqrt() * self.scale + self.shift
+        mean, var = x.mean(0), x.var(0, correction=0)
+        with cp.no_grad():
+            self.mean.mul_(0.9).add_(mean, alpha=0.1)
+            self.var.mul_(0.9).add_(var, alpha=0.1)
+            self.count.add_(1)
+        return (x - mean) / (var + 1e-5).sqrt() * self.scale + self.shift
+
+
+class Recurrent(nn.Module):
+    """A long short-term memory over a sequence, written out."""
+
+    def __init__(self, size, hidden, out):
+        super().__init__()
+        self.gates = nn.Linear(size + hidden, 4 * hidden)
+        self.out = nn.Linear(hidden, out)
+        self.hidden = hidden
+
+    def forward(self, x):
+        h = c = cp.zeros(x.shape[0], self.hidden, dtype=x.dtype)
+        for t in range(x.shape[1]):
+            i, f, g, o = self.gates(cp.cat([x[:, t], h], dim=1)).chunk(4, dim=1)
+            c = cp.sigmoid(f) * c + cp.sigmoid(i) * cp.tanh(g)
+            h = cp.sigmoid(o) * cp.tanh(c)
+        return self.out(h)
+
+
+class Attention(nn.Module):
+    """One layer of attention with several heads, and a mask."""
+
+    def __init__(self, width, heads, out):
+        super().__init__()
+        self.heads, self.width = heads, width
+        self.inside, self.out = nn.Linear(width, 3 * width), nn.Linear(width, out)
+
+    def forward(self, x):
+        n, length, _ = x.shape
+        parts = self.inside(x).reshape(n, length, 3, self.heads, self.width // self.heads)
+        q, k, v = parts.permute(2, 3, 0, 1, 4).unbind(0)
+        scores = q @ k.mT / (self.width / self.heads) ** 0.5
+        later = cp.triu(cp.ones(length, length), 1) > 0
+        scores = cp.where(later, cp.full_like(scores, float("-inf")), scores)
+        mixed = cp.softmax(scores, dim=-1) @ v
+        return self.out(mixed.permute(1, 2, 0, 3).reshape(n, length, self.width)[:, -1])
+
+
+class Residual(nn.Module):
+    def __init__(self, width):
+        super().__init__()
+        self.one, self.two = nn.Linear(width, width), nn.Linear(width, width)
+
+    def forward(self, x):
+        return x + self.two(F.gelu(self.one(x)))
+
+
+class Rows(nn.Module):
+    """Normalised rows, with learned scale and shift."""
+
+    def __init__(self, width):
+        super().__init__()
+        self.scale, self.shift = nn.Parameter(cp.ones(width)), nn.Parameter(cp.zeros(width))
+
+    def forward(self, x):
+        centred = x - x.mean(-1, keepdim=True)
+        var = (centred * centred).mean(-1, keepdim=True)
+        return centred / (var + 1e-5).sqrt() * self.scale + self.shift
+
+
+def mlp(*middle):
+    return nn.Sequential(nn.Linear(6, 16), *middle, nn.Linear(16, 3))
+
+
+def classes(model, x, y):
+    return F.cross_entropy(model(x), y)
+
+
+def slopes(model, x, y):
+    """A loss with a derivative in it: double backward."""
+    x = x.detach().requires_grad_()
+    out = model(x).sum(1)
+    (g,) = cp.autograd.grad(out.sum(), x, create_graph=True)
+    return ((g * g).sum(1) - 1).pow(2).mean() + F.mse_loss(out, y.to(out.dtype))
+
+
+def binary(model, x, y):
+    return F.binary_cross_entropy_with_logits(model(x)[:, 0], (y > 1).to(x.dtype))
+
+
+def regression(model, x, y):
+    return F.smooth_l1_loss(model(x)[:, 0], y.to(x.dtype))
+
+
+FLAT, SEQUENCE = (12, 6), (8, 5, 6)
+SGD = lambda ps: cp.optim.SGD(ps, lr=0.05, momentum=0.9, weight_decay=1e-3)
+ADAM = lambda ps: cp.optim.Adam(ps, lr=0.003)
+ADAMW = lambda ps: cp.optim.AdamW(ps, lr=0.003)
+RMS = lambda ps: cp.optim.RMSprop(ps, lr=0.001)
+
+MODELS = {
+    "tanh": (lambda: mlp(nn.Tanh()), FLAT, classes, SGD),
+    "relu, deep": (lambda: mlp(*[m for _ in range(4) for m in (nn.ReLU(), nn.Linear(16, 16))]),
+                   FLAT, classes, ADAM),
+    "batch normalisation": (lambda: mlp(Normalised(16), nn.ReLU()), FLAT, classes, SGD),
+    "dropout": (lambda: mlp(nn.ReLU(), nn.Dropout(0.3)), FLAT, classes, ADAM),
+    "long short-term memory": (lambda: Recurrent(6, 7, 3), SEQUENCE, classes, ADAM),
+    "attention": (lambda: Attention(6, 2, 3), SEQUENCE, classes, ADAMW),
+    "double backward": (lambda: mlp(nn.Tanh()), FLAT, slopes, ADAM),
+    "residual": (lambda: mlp(Residual(16), Residual(16)), FLAT, classes, RMS),
+    "layer normalisation": (lambda: mlp(Rows(16), nn.SiLU()), FLAT, classes, ADAMW),
+    "binary": (lambda: mlp(nn.Sigmoid()), FLAT, binary, SGD),
+    "regression": (lambda: mlp(nn.ELU()), FLAT, regression, RMS),
+    "normalised and dropped": (
+        lambda: mlp(Normalised(16), nn.LeakyReLU(), nn.Dropout(0.1), Residual(16)),
+        FLAT, classes, ADAM,
+    ),
+}  # fmt: skip
+
+
+def state(net, optimizer):
+    tensors = [*net.parameters(), *net.buffers()]
+    for p in net.parameters():
+        tensors += optimizer.state[p].values()
+    return tensors
+
+
+# Adam divides a gradient by its size: where the truth is 0 (a bias in front of a normalisation), it
+# makes steps of the rounding errors, in float32 of full size. So float32 goes with SGD.
+@pytest.mark.parametrize("d", [cp.float64, cp.float32], ids=str)
+@pytest.mark.parametrize("name", MODELS)
+def test_every_step_is_the_same(name, d):
+    make, shape, loss_of, optimizer_of = MODELS[name]
+    if d is cp.float32:
+        optimizer_of = SGD
+    limit = {"rtol": 1e-9, "atol": 1e-11} if d is cp.float64 else {"rtol": 1e-4, "atol": 2e-6}
+    nets = []
+    for _ in range(2):
+        cp.manual_seed(0)
+        net = make().to(d)
+        nets.append((net, optimizer_of(net.parameters())))
+
+    def step_of(net, optimizer):
+        def step(x, y):
+            optimizer.zero_grad()
+            loss = loss_of(net, x, y)
+            loss.backward()
+            nn.utils.clip_grad_norm_(net.parameters(), 1.0)
+            optimizer.step()
+            return loss
+
+        return step
+
+    eager = step_of(*nets[0])
+    step = cp.compile(step_of(*nets[1]))
+    rng = np.random.default_rng(0)
+    for i in range(STEPS):
+        x = cp.from_numpy(rng.standard_normal(shape).astype(d.np))
+        y = cp.from_numpy(rng.integers(0, 3, shape[0]))
+        if i:  # the compiled one starts every step where the other one is
+            for a, b in zip(state(*nets[0]), state(*nets[1]), strict=True):
+                b.value[...] = a.value
+        losses = []
+        for f in (eager, step):
+            cp.manual_seed(i)
+            losses.append(f(x, y).item())
+        np.testing.assert_allclose(*losses, **limit)
+        for a, b in zip(state(*nets[0]), state(*nets[1]), strict=True):
+            np.testing.assert_allclose(a.value, b.value, **limit)
+    assert sum(map(len, step.versions.values())) <= 2
