@@ -302,6 +302,7 @@ class Compiled:
             self._entry.remove(old.binding)
         version = self._compile(args, kwargs, reason)
         known.insert(0, version)
+        del known[2 * MANY :]
         if len(known) == MANY:
             warnings.warn(
                 f"clearprop.compile: {self._name} was compiled {MANY} times for arguments of one"
@@ -502,6 +503,8 @@ def _described(version: Version) -> list[str]:
         f" {1e3 * version.seconds:.0f} ms ({source}), {version.all_calls} calls,"
         f" because {version.reason}"
     ]
+    if version.calls and version.unbound:
+        lines.append(f"    every call goes through Python: {version.unbound}")
     for callback in program.plan.schedule.callbacks:
         e = callback.equation
         lines.append(f"    {e.prim.name} {e.origin} runs in eager mode: {callback.why}")
