@@ -145,7 +145,7 @@ def main() -> None:
             json.dumps(measure(w, options.peers, options.rounds, options.seconds))
         )
         return
-    console = Console(width=None if sys.stdout.isatty() else 150)
+    console = Console(width=None if sys.stdout.isatty() else 170)
     result: dict[str, Any] = {"machine": machine(), "peak": peak(), "rows": [], "depths": {}}
     console.print(tables.heading(result["machine"], result["peak"]))
     for w in chosen(options.workloads):

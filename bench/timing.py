@@ -14,9 +14,13 @@ ONE_THREAD += ["VECLIB_MAXIMUM_THREADS"]
 
 
 def single_thread() -> None:
-    """Keep numerical libraries to one thread; call before they are imported."""
+    """Keep numerical libraries to one thread, and the process to one core, since not all libraries
+    can be kept from starting threads; call before they are imported.
+    """
     for name in ONE_THREAD:
         os.environ[name] = "1"
+    if hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
 
 
 def medians(
