@@ -5,6 +5,7 @@ Tensor.
 from clearprop.ops import (
     composite,
     contract,
+    convolution,
     create,
     elementwise,
     index,
@@ -15,6 +16,7 @@ from clearprop.ops import (
 )
 from clearprop.ops.composite import *
 from clearprop.ops.contract import *
+from clearprop.ops.convolution import *
 from clearprop.ops.create import *
 from clearprop.ops.elementwise import *
 from clearprop.ops.index import *
@@ -36,6 +38,7 @@ NAMES = sorted(
     {
         *composite.__all__,
         *contract.__all__,
+        *convolution.__all__,
         *create.__all__,
         *elementwise.__all__,
         *index.__all__,
