@@ -14,7 +14,7 @@ LAYERS = [
     {"ops"},
     {"autograd", "graph"},
     {"jit"},
-    {"nn", "data"},
+    {"nn", "data", "special"},
     {"optim", "explanation", "serialization"},
     {"train"},
     {"cli"},

@@ -22,6 +22,7 @@ PACKAGES = [
     "clearprop.optim",
     "clearprop.optim.lr_scheduler",
     "clearprop.serialization",
+    "clearprop.special",
     "clearprop.train",
 ]
 NAMES = [(p, n) for p in PACKAGES for n in getattr(importlib.import_module(p), "__all__", ())]

@@ -60,9 +60,12 @@ class Contract:
 
 @dataclass(frozen=True)
 class Opaque:
-    """Calls back to the eager kernel; `why` is logged when a compiled step does so."""
+    """Calls back to the eager kernel; `why` is logged when a compiled step does so. `elementwise`
+    says that it works element by element, as a Map does, without a formula.
+    """
 
     why: str
+    elementwise: bool = False
 
 
 Lowering = Map | Reduce | View | Contract | Opaque

@@ -13,6 +13,7 @@ from clearprop.ops import (
     movement,
     reductions,
     shapes,
+    special,
 )
 from clearprop.ops.composite import *
 from clearprop.ops.contract import *
@@ -24,6 +25,7 @@ from clearprop.ops.methods import addcdiv as addcdiv
 from clearprop.ops.methods import addcmul as addcmul
 from clearprop.ops.reductions import *
 from clearprop.ops.shapes import *
+from clearprop.ops.special import *
 
 # PyTorch's other names
 absolute, negative = elementwise.abs, elementwise.neg
@@ -45,6 +47,7 @@ NAMES = sorted(
         *methods.__all__,
         *reductions.__all__,
         *shapes.__all__,
+        *special.__all__,
     }
     | {"absolute", "clip", "swapaxes", "ravel", "multiply", "subtract", "divide", "negative"}
     | {"greater", "less", "greater_equal", "less_equal"}

@@ -35,6 +35,7 @@ from clearprop.ops import (
     inplace,
     reductions,
     shapes,
+    special,
 )
 from clearprop.ops import random as random_ops
 from clearprop.ops.broadcasting import cast, constant, direct, here, is_one
@@ -228,6 +229,12 @@ FUNCTIONS = [
         """,
     ),
     *named(
+        special,
+        """
+        digamma erfc erfinv exp2 i0 lgamma logaddexp logaddexp2 logit mvlgamma polygamma sinc xlogy
+        """,
+    ),
+    *named(
         composite,
         """
         argsort sort topk median clone contiguous diag trace allclose equal
@@ -272,6 +279,7 @@ FUNCTIONS = [
 INPLACE = """
     neg abs exp expm1 log log1p sqrt rsqrt reciprocal sin cos tan tanh sigmoid relu floor
     ceil round trunc mul div pow square remainder floor_divide clamp nan_to_num lerp addcmul
+    digamma erf erfc erfinv exp2 i0 lgamma logit mvlgamma polygamma sinc xlogy
     addcdiv masked_fill scatter_add index_add add sub tril triu cumsum
 """.split()
 
@@ -351,7 +359,7 @@ def attach() -> None:
         setattr(Tensor, name, getattr(random_ops, name))
     for name in ("zeros", "ones", "empty", "full", "tensor"):
         setattr(Tensor, f"new_{name}", _new(getattr(create, name)))
-    special: dict[str, Any] = {
+    others: dict[str, Any] = {
         "__pow__": power,
         "__eq__": _eq,
         "__ne__": _ne,
@@ -374,7 +382,7 @@ def attach() -> None:
         "bernoulli": lambda x, *, generator=None: create.bernoulli(x, generator=generator),
         "multinomial": create.multinomial,
     }
-    for name, f in special.items():
+    for name, f in others.items():
         setattr(Tensor, name, f)
 
 
