@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import functools
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -11,18 +12,22 @@ import numpy as np
 
 from clearprop.core import Tensor, grad_of, version_cell, wrap
 from clearprop.core.state import changes, local
-from clearprop.graph import Traced
+from clearprop.graph import Traced, Var
 from clearprop.graph.tree import tensors_in
 from clearprop.jit import builtin
+from clearprop.jit.callable import NativeCallable
 from clearprop.jit.guards import Names
 from clearprop.jit.program import Program
 
+KEPT = 4096  # bytes up to which the memory of a result is used again when nobody has it any more
 LONG = 2e6  # multiplications of a step from which on other threads may run meanwhile
 Gradients = dict[int, tuple[Tensor, np.ndarray]]  # by the id of the tensor that they belong to
 
 
 class Binding:
-    """A record, and what it points to."""
+    """A record, and what it points to. With `many`, a call makes so many steps, and arguments and
+    results have an axis of that size in front.
+    """
 
     def __init__(
         self,
@@ -32,43 +37,53 @@ class Binding:
         args: tuple[Any, ...],
         gradients: Gradients,
         fail: Any,
+        many: int = 0,
     ) -> None:
         self.traced = traced
+        self.many = many
         self.program = program
         self.names = names
+        self.outputs = np.zeros((0, builtin.WORDS["outputs"]), np.int64)
         self.keep: list[Any] = [fail]
-        self.table = program.new_table()
+        self.table = self._new_table()
         self.numbers = [np.zeros(v.aval.shape, v.aval.dtype.np) for v in self._number_vars()]
         first = len(traced.graph.inputs) - len(self.numbers)
         for i, array in enumerate(self.numbers):
             self.table[first + i] = array.ctypes.data
         self.fields = builtin.common() | {
             "busy": program.busy.ctypes.data,
-            "step": program.entry,
+            "step": builtin.code().address("steps") if many else program.entry,
             "table": self.table.ctypes.data,
             "context": id(local.c),
             "thread": _thread(),
             "grad_mode": id(local.c.grad),
             "fail": id(fail),
-            "release": int(program.work > LONG and not program.plan.schedule.callbacks),
+            "release": int(
+                program.work * max(1, many) > LONG and not program.plan.schedule.callbacks
+            ),
             "many": int(isinstance(traced.result, tuple)),
         }
         self.keep.append(local.c)
         self._table("arguments", self._arguments(args))
         self._table("tensors", self._tensors(args))
-        self._table("apart", self._apart())
+        self._table("apart", self._apart(tensors_in(args)))
         self._table("draws", self._draws())
         self._table("words", self._words())
         self._table("names", self._names())
         self._table("grads", self._gradients(gradients))
         self._table("written", self._written(args))
-        self._table("outputs", self._outputs())
+        self.outputs = self._table("outputs", self._outputs())
         self.fields["arguments"] = len(args)
         self.record = np.zeros(len(builtin.FIELDS), np.int64)
         for name, value in self.fields.items():
             self.record[builtin.FIELDS.index(name)] = value
         self.refresh()
         self._set("enabled", 1)
+
+    def __del__(self) -> None:
+        for kept in self.outputs[:, 5:].ravel() if not sys.is_finalizing() else ():
+            if kept:
+                ctypes.pythonapi.Py_DecRef(ctypes.c_void_p(int(kept)))
 
     def refresh(self) -> None:
         """Look options up again, after something has changed that turned out to be harmless."""
@@ -80,12 +95,29 @@ class Binding:
 
     @property
     def calls(self) -> int:
-        """How often the record was used."""
-        return int(self.record[builtin.FIELDS.index("calls")])
+        """How many steps were made by the record."""
+        return int(self.record[builtin.FIELDS.index("calls")]) * max(1, self.many)
 
     def follow(self, other: Binding | None) -> None:
         """Name the record that is tried when this one does not fit."""
         self._set("next", 0 if other is None else other.record.ctypes.data)
+
+    def _new_table(self) -> np.ndarray:
+        """Addresses for the step; in front of them, for many steps, what the loop over them wants:
+        the step, how many, and the places whose addresses move on by so many bytes.
+        """
+        table = self.program.new_table()
+        if not self.many:
+            return table
+        graph, traced = self.traced.graph, self.traced
+        results = sorted(int(t.value) for t in tensors_in(traced.result))
+        places = [*range(traced.arguments), *(len(graph.inputs) + i for i in results)]
+        values = (*graph.inputs, *graph.outputs)
+        moves = np.array([(i, size_of(values[i])) for i in places] or [(0, 0)], np.int64)
+        front = [self.program.entry, self.many, moves.ctypes.data, len(places)]
+        whole = np.concatenate([np.array(front, np.uintp), table])
+        self.keep += [moves, whole]
+        return whole[len(front) :]
 
     def _set(self, name: str, value: int) -> None:
         self.record[builtin.FIELDS.index(name)] = value
@@ -94,13 +126,14 @@ class Binding:
         n = len(self.traced.numbers)
         return self.traced.graph.inputs[len(self.traced.graph.inputs) - n :] if n else ()
 
-    def _table(self, name: str, rows: list[list[int]]) -> None:
+    def _table(self, name: str, rows: list[list[int]]) -> np.ndarray:
         width = builtin.WORDS[name]
         table = np.zeros((max(1, len(rows)), width), np.int64)
         for i, row in enumerate(rows):
             table[i, : len(row)] = row
         self.keep.append(table)
         self.fields[name], self.fields[f"{name}_table"] = len(rows), table.ctypes.data
+        return table
 
     def _sizes(self, shape: tuple[int, ...]) -> int:
         sizes = np.array(shape or (0,), np.int64)
@@ -141,13 +174,11 @@ class Binding:
         self.keep.append(a.dtype)
         return [how, which, id(a.dtype), a.ndim, self._sizes(a.shape), place, int(wants)]
 
-    def _apart(self) -> list[list[int]]:
+    def _apart(self, given: list[Tensor]) -> list[list[int]]:
         """What is written to, and the arguments that it must not lie in."""
-        inputs = self.traced.graph.inputs
-        size = [v.aval.size * v.aval.dtype.np.itemsize for v in inputs]
-        written = [i for i, v in enumerate(inputs) if v in self.traced.graph.writes]
-        given = range(self.traced.arguments)
-        return [[i, size[i], j, size[j]] for i in written for j in given]
+        graph = self.traced.graph
+        written = [(i, size_of(v)) for i, v in enumerate(graph.inputs) if v in graph.writes]
+        return [[i, size, j, x.value.nbytes] for i, size in written for j, x in enumerate(given)]
 
     def _words(self) -> list[list[int]]:
         """What must lie in certain places of memory."""
@@ -224,10 +255,16 @@ class Binding:
             output = int(t.value)
             aval = self.traced.graph.outputs[output].aval
             self.keep.append(aval.dtype.np)
-            rows.append(
-                [id(aval.dtype.np), len(aval.shape), self._sizes(aval.shape), first + output]
-            )
+            shape = (self.many, *aval.shape) if self.many else aval.shape
+            small = max(1, self.many) * size_of(self.traced.graph.outputs[output]) <= KEPT
+            rows.append([id(aval.dtype.np), len(shape), self._sizes(shape), first + output,
+                         int(small)])  # fmt: skip
         return rows
+
+
+def size_of(v: Var) -> int:
+    """The bytes of a value."""
+    return v.aval.size * v.aval.dtype.np.itemsize
 
 
 def why_not(traced: Traced, program: Program, args: tuple[Any, ...]) -> str | None:
@@ -292,15 +329,32 @@ def _thread() -> int:
     return int(get())
 
 
-class Entry:
-    """The builtin of a compiled function, and the records that it tries."""
+class Direct(NativeCallable):
+    """An object of which nothing is known but that it can be called."""
 
-    def __init__(self, name: str, slow: Any) -> None:
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        return self.slow(*args, **kwargs)
+
+    def __init__(self, slow: Any) -> None:
+        super().__init__()
+        self.slow = slow
+
+
+class Entry:
+    """The records that the machine code of a compiled function tries, and the function in Python
+    behind them.
+    """
+
+    def __init__(self, slow: Any) -> None:
         self.head = np.zeros(len(builtin.FIELDS), np.int64)
         self.slow = slow
         self.bindings: list[Binding] = []
         self.head[builtin.FIELDS.index("slow")] = id(slow)
-        self.call = builtin.builtin(self.head, name)
+
+    def lead(self, function: NativeCallable) -> None:
+        """Let calls of an object go to the machine code at once."""
+        function._record = self.head.ctypes.data
+        function._code = builtin.code().address("call")
 
     def add(self, binding: Binding) -> None:
         """Try this one first."""

@@ -1,11 +1,11 @@
-"""The way into compiled code without Python in between: a builtin function whose machine code
-looks at the arguments, decides whether the code fits them, and runs it.
+"""The way into compiled code without Python in between: a function in machine code that looks at
+the arguments of a call, decides whether the compiled code fits them, and runs it.
 
 What it looks at stands in a record, a table of numbers and addresses, so one function serves all
 programs and is compiled once per machine. Where anything is not as the record says, the call goes
 on to a Python function, which finds or compiles the right version.
 
-This relies on how CPython and NumPy lay objects out; `works` compares that with what Python says
+This relies on how CPython and NumPy lay objects out; `offsets` compares that with what Python says
 before it is used, and elsewhere (PyPy, builds without the global lock) calls go through Python.
 """
 
@@ -13,8 +13,8 @@ from __future__ import annotations
 
 import ctypes
 import sys
-import sysconfig
-from collections.abc import Iterator
+import weakref
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache
 from typing import Any
@@ -24,11 +24,15 @@ import numpy as np
 from clearprop.core import Parameter, Tensor, wrap
 from clearprop.core.state import changes, local
 from clearprop.core.tensor import writes
+from clearprop.jit.callable import RECORD, fits
 from clearprop.jit.engine import Code, compile_text, provide
 
 # Where things lie, in bytes. Object header: count of references 0, type 8.
-DATA, DIMENSIONS, AXES, DESCRIPTOR, ARRAY_FLAGS = 16, 32, 24, 56, 64  # of an ndarray
+DATA, AXES, DIMENSIONS, BASE, DESCRIPTOR, ARRAY_FLAGS = 16, 24, 32, 48, 56, 64  # of an ndarray
+ARRAY_WEAKREFS = 72
 LIST_ITEMS, TUPLE_ITEMS, CELL_CONTENT = 24, 24, 16
+INT_KIND, INT_DIGIT, DIGIT_BITS = 16, 24, 30  # of an int
+NEW_ARRAY = 0x1 | 0x2 | 0x4 | 0x100 | 0x400  # an ndarray's flags that owns its memory, of any axes
 PACKED = 0x1 | 0x100  # an ndarray's flags: row-major, aligned
 LARGEST_RESULT = 32  # arrays
 
@@ -38,12 +42,12 @@ FIELDS = (
     "draws_table", "apart", "apart_table", "words", "words_table", "grads",
     "grads_table", "names", "names_table", "written", "written_table", "outputs",
     "outputs_table", "step", "table", "changes", "expected", "context", "thread", "grad_mode",
-    "slow", "fail", "release", "calls", "many", "writes", "count",
+    "slow", "fail", "release", "calls", "many", "writes", "count", "positive", "negative",
     "tensor", "parameter", "ndarray", "none", "at_value", "at_node", "at_cell", "at_view",
     "at_grad", "at_mode", "at_interpreter",
 )  # fmt: skip
 WORDS = {
-    "arguments": 1, "tensors": 7, "words": 2, "grads": 3, "names": 3, "written": 1, "outputs": 4,
+    "arguments": 1, "tensors": 7, "words": 2, "grads": 3, "names": 3, "written": 1, "outputs": 7,
     "draws": 4, "apart": 4,
 }  # fmt: skip
 GIVEN, FIXED, HELD = 0, 1, 2  # a tensor is an argument, a certain one, or what a slot holds
@@ -173,7 +177,22 @@ failed:
 done:
   ret i32 0
 }
-"""  # `k` steps, between which addresses in the table move on by so many bytes each
+
+define i32 @steps(ptr %table) #0 {
+entry:
+  %step_at = getelementptr ptr, ptr %table, i64 -4
+  %step = load ptr, ptr %step_at
+  %k_at = getelementptr ptr, ptr %table, i64 -3
+  %k = load i64, ptr %k_at
+  %moves_at = getelementptr ptr, ptr %table, i64 -2
+  %moves = load ptr, ptr %moves_at
+  %n_at = getelementptr ptr, ptr %table, i64 -1
+  %n = load i64, ptr %n_at
+  %status = call i32 @run(ptr %step, ptr %table, i64 %k, ptr %moves, i64 %n)
+  ret i32 %status
+}
+"""  # `k` steps, between which addresses in the table move on by so many bytes each; `steps` finds
+# what `run` wants in front of the table
 
 
 @cache
@@ -181,11 +200,12 @@ def text() -> str:
     """The IR of the function."""
     t = _Text()
     t.lines.append(_DECLARES)
-    t.lines.append("define ptr @call(ptr %self, ptr %args, i64 %nargs, ptr %kwnames) #0 {")
+    t.lines.append("define ptr @call(ptr %self, ptr %args, i64 %flagged, ptr %kwnames) #0 {")
     t.block("entry")
+    t.do(f"%nargs = and i64 %flagged, {(1 << 63) - 1}")  # without the flag of the protocol
     t.do(f"%results = alloca [{LARGEST_RESULT} x ptr]")
     t.do(f"%drawn = alloca [{LARGEST_RESULT} x ptr]")
-    t.do(f"%first = load ptr, ptr {t.let(f'getelementptr i8, ptr %self, i64 {DATA}')}")
+    t.do(f"%first = load ptr, ptr {t.let(f'getelementptr i8, ptr %self, i64 {RECORD}')}")
     t.do("br label %try")
     t.block("try")
     t.do("%record = phi ptr [%first, %entry], [%following, %other]")
@@ -279,7 +299,7 @@ def _arguments(t: _Text) -> None:
         t.need(t.same(axes, t.at(entry, 24, "i32"), "i32"))
         flags = t.let(f"and i32 {t.at(array, ARRAY_FLAGS, 'i32')}, {PACKED}")
         t.need(t.same(flags, str(PACKED), "i32"))
-        _sizes(t, t.at(array, DIMENSIONS), t.at(entry, 32), axes)
+        _sizes(t, t.at(array, DIMENSIONS), t.at(entry, 32), axes, t.need)
         place = t.let(f"getelementptr ptr, ptr {table}, i64 {t.at(entry, 40, 'i64')}")
         t.do(f"store ptr {t.at(array, DATA)}, ptr {place}")
 
@@ -300,8 +320,8 @@ def _apart(t: _Text) -> None:
         t.need(t.either(before, after))
 
 
-def _sizes(t: _Text, have: str, want: str, axes: str) -> None:
-    """The sizes along all axes are equal."""
+def _sizes(t: _Text, have: str, want: str, axes: str, need: Callable[[str], None]) -> None:
+    """The sizes along all axes must be equal."""
     t.count += 1
     head, body, done = (f"{x}{t.count}" for x in ("axes", "axis", "sized"))
     before, j, after = t.label, t.new("j"), t.new("j")
@@ -314,7 +334,7 @@ def _sizes(t: _Text, have: str, want: str, axes: str) -> None:
     t.block(body)
     a = t.let(f"load i64, ptr {t.let(f'getelementptr i64, ptr {have}, i32 {j}')}")
     b = t.let(f"load i64, ptr {t.let(f'getelementptr i64, ptr {want}, i32 {j}')}")
-    t.need(t.same(a, b, "i64"))
+    need(t.same(a, b, "i64"))
     t.do(f"{after} = add i32 {j}, 1")
     t.lines[lines] = f"  {j} = phi i32 [0, %{before}], [{after}, %{t.label}]"
     t.do(f"br label %{head}")
@@ -358,22 +378,69 @@ def _draws(t: _Text) -> None:
 
 
 def _results(t: _Text) -> None:
-    """New arrays for what is returned. An entry: descriptor, axes, sizes, place in the table."""
+    """Arrays for what is returned. An entry: descriptor, axes, sizes, place in the table, whether
+    arrays are kept for another call, and the last two that were.
+    """
     table = t.field("table")
     with t.each("outputs") as (i, entry):
-        descriptor = t.at(entry, 0)
-        t.do(f"call void @Py_IncRef(ptr {descriptor})")
-        array = t.let(
-            f"call ptr @clearprop_new_array(ptr {t.field('ndarray')}, ptr {descriptor},"
-            f" i32 {t.at(entry, 8, 'i32')}, ptr {t.at(entry, 16)}, ptr null, ptr null, i32 0,"
-            " ptr null)"
-        )
-        with t.when(t.same(array, "null")):
-            t.do("ret ptr null")
-            t.block(f"dead{t.count}")
-        t.do(f"store ptr {array}, ptr {t.let(f'getelementptr ptr, ptr %results, i64 {i}')}")
+        slot = t.let(f"getelementptr ptr, ptr %results, i64 {i}")
+        t.do(f"store ptr null, ptr {slot}")
+        with t.when(t.let(f"icmp ne i64 {t.at(entry, 32, 'i64')}, 0")):
+            for spare in (40, 48):
+                _take_again(t, entry, t.at(entry, spare), slot)
+        with t.when(t.same(t.let(f"load ptr, ptr {slot}"), "null")):
+            _new_array(t, entry, slot)
+        array = t.let(f"load ptr, ptr {slot}")
         place = t.let(f"getelementptr ptr, ptr {table}, i64 {t.at(entry, 24, 'i64')}")
         t.do(f"store ptr {t.at(array, DATA)}, ptr {place}")
+
+
+def _take_again(t: _Text, entry: str, array: str, slot: str) -> None:
+    """Use an array of an earlier call if nobody else has it any more, and it is as it was."""
+    t.count += 1
+    after = f"taken{t.count}"
+
+    def only_if(condition: str) -> None:
+        t.count += 1
+        t.do(f"br i1 {condition}, label %so{t.count}, label %{after}")
+        t.block(f"so{t.count}")
+
+    only_if(t.let(f"icmp ne ptr {array}, null"))
+    only_if(t.same(t.at(array, 0, "i64"), "1", "i64"))
+    only_if(t.same(t.at(array, DESCRIPTOR), t.at(entry, 0)))
+    flags = t.let(f"and i32 {t.at(array, ARRAY_FLAGS, 'i32')}, {NEW_ARRAY & ~0x2}")
+    only_if(t.same(flags, str(NEW_ARRAY & ~0x2), "i32"))
+    axes = t.at(array, AXES, "i32")
+    only_if(t.same(axes, t.at(entry, 8, "i32"), "i32"))
+    only_if(t.same(t.at(array, BASE), "null"))
+    only_if(t.same(t.at(array, ARRAY_WEAKREFS), "null"))
+    _sizes(t, t.at(array, DIMENSIONS), t.at(entry, 16), axes, only_if)
+    t.do(f"call void @Py_IncRef(ptr {array})")
+    t.do(f"store ptr {array}, ptr {slot}")
+    t.do(f"br label %{after}")
+    t.block(after)
+
+
+def _new_array(t: _Text, entry: str, slot: str) -> None:
+    descriptor = t.at(entry, 0)
+    t.do(f"call void @Py_IncRef(ptr {descriptor})")
+    array = t.let(
+        f"call ptr @clearprop_new_array(ptr {t.field('ndarray')}, ptr {descriptor},"
+        f" i32 {t.at(entry, 8, 'i32')}, ptr {t.at(entry, 16)}, ptr null, ptr null, i32 0,"
+        " ptr null)"
+    )
+    with t.when(t.same(array, "null")):
+        t.do("ret ptr null")
+        t.block(f"dead{t.count}")
+    t.do(f"store ptr {array}, ptr {slot}")
+    with t.when(t.let(f"icmp ne i64 {t.at(entry, 32, 'i64')}, 0")):
+        t.do(f"call void @Py_IncRef(ptr {array})")
+        newer, older = (t.let(f"getelementptr i8, ptr {entry}, i64 {k}") for k in (40, 48))
+        first, second = t.let(f"load ptr, ptr {newer}"), t.let(f"load ptr, ptr {older}")
+        t.do(f"store ptr {array}, ptr {newer}")
+        t.do(f"store ptr {first}, ptr {older}")
+        with t.when(t.let(f"icmp ne ptr {second}, null")):
+            t.do(f"call void @Py_DecRef(ptr {second})")
 
 
 def _run(t: _Text) -> None:
@@ -426,21 +493,37 @@ def _effects(t: _Text) -> None:
                 t.do(f"call void @Py_DecRef(ptr {now})")
     with t.each("written") as (_, entry):  # a list with the version of a tensor
         items = t.at(t.at(entry, 0), LIST_ITEMS)
-        _replace(t, items, lambda old: t.let(
+        _replace(t, items, "positive", lambda old: t.let(
             f"add i64 {t.let(f'call i64 @PyLong_AsLongLong(ptr {old})')}, 1"))  # fmt: skip
     with t.when(t.let(f"icmp sgt i64 {t.field('written', 'i64')}, 0")):
         counter = t.field("count")
         value = t.let(f"sub i64 {t.at(counter, 0, 'i64')}, 1")
         t.do(f"store i64 {value}, ptr {counter}")
-        _replace(t, t.at(t.field("writes"), LIST_ITEMS), lambda _: value)
+        _replace(t, t.at(t.field("writes"), LIST_ITEMS), "negative", lambda _: value)
 
 
-def _replace(t: _Text, items: str, value: Any) -> None:
-    """Another number as the only item of a list."""
+def _replace(t: _Text, items: str, sign: str, value: Callable[[str], str]) -> None:
+    """Another number, one further away from 0, as the only item of a list."""
     old = t.let(f"load ptr, ptr {items}")
+    t.count += 1
+    step, other, done = f"step{t.count}", f"replace{t.count}", f"replaced{t.count}"
+    # A number that only the list has, and that is one digit long, is changed where it lies.
+    sole = t.same(t.at(old, 0, "i64"), "1", "i64")
+    short = t.same(t.at(old, INT_KIND, "i64"), t.field(sign, "i64"), "i64")
+    at = t.let(f"getelementptr i8, ptr {old}, i64 {INT_DIGIT}")
+    next_digit = t.let(f"add i32 {t.let(f'load i32, ptr {at}')}, 1")
+    fits = t.let(f"icmp ult i32 {next_digit}, {1 << DIGIT_BITS}")
+    both = t.let(f"and i1 {sole}, {short}")
+    t.do(f"br i1 {t.let(f'and i1 {both}, {fits}')}, label %{step}, label %{other}")
+    t.block(step)
+    t.do(f"store i32 {next_digit}, ptr {at}")
+    t.do(f"br label %{done}")
+    t.block(other)
     new = t.let(f"call ptr @PyLong_FromLongLong(i64 {value(old)})")
     t.do(f"store ptr {new}, ptr {items}")
     t.do(f"call void @Py_DecRef(ptr {old})")
+    t.do(f"br label %{done}")
+    t.block(done)
 
 
 def _give(t: _Text) -> None:
@@ -482,23 +565,14 @@ def _give(t: _Text) -> None:
     t.do(f"ret ptr {found}")
 
 
-# ---------------------------------------------------------------------- making one
-class _MethodDef(ctypes.Structure):
-    _fields_ = (
-        ("name", ctypes.c_char_p),
-        ("function", ctypes.c_void_p),
-        ("flags", ctypes.c_int),
-        ("doc", ctypes.c_char_p),
-    )
-
-
+# ---------------------------------------------------------------------- making it
 @cache
 def code() -> Code:
     """The machine code of the function."""
     for name in API:
         provide(name, _address(getattr(ctypes.pythonapi, name)))
     provide("clearprop_new_array", _numpy_function(94))  # PyArray_NewFromDescr
-    return compile_text(text() + RUN, "call", "run")
+    return compile_text(text() + RUN, "call", "run", "steps")
 
 
 def _address(function: Any) -> int:
@@ -515,23 +589,6 @@ def _numpy_function(index: int) -> int:
     return int(ctypes.c_void_p.from_address(get(capsule, None) + 8 * index).value or 0)
 
 
-METH_FASTCALL_KEYWORDS = 0x0080 | 0x0002
-
-
-def builtin(record: np.ndarray, name: str) -> Any:
-    """A builtin function that works by the record."""
-    definition = _MethodDef(
-        name.encode(), code().address("call"), METH_FASTCALL_KEYWORDS, b"Compiled by clearprop."
-    )
-    make = ctypes.pythonapi.PyCFunction_NewEx
-    make.restype, make.argtypes = ctypes.py_object, [
-        ctypes.c_void_p, ctypes.py_object, ctypes.c_void_p,
-    ]  # fmt: skip
-    _definitions.append(definition)  # must stay as long as the function, which nobody tells us
-    return make(ctypes.addressof(definition), record, None)
-
-
-_definitions: list[_MethodDef] = []
 _native_writes = np.zeros(1, np.int64)
 
 
@@ -540,9 +597,7 @@ def offsets() -> dict[str, int] | None:
     """Where the slots of Tensors and of the context lie; None where objects are laid out in a way
     that this file does not know.
     """
-    if sys.implementation.name != "cpython" or sysconfig.get_config_var("Py_GIL_DISABLED"):
-        return None
-    if ctypes.sizeof(ctypes.c_void_p) != 8 or sys.byteorder != "little":
+    if not fits():
         return None
     found: dict[str, int] = {}
     x = wrap(np.zeros((2, 3)), None)
@@ -579,10 +634,12 @@ def _context_slots(found: dict[str, int]) -> bool:
 
 def _arrays_fit() -> bool:
     """Whether an ndarray looks as this file believes."""
-    a = np.zeros((2, 3), np.float32)
-    if np.ndarray.__basicsize__ < ARRAY_FLAGS + 4:
+    a = np.empty((2, 3), np.float32)
+    if np.ndarray.__basicsize__ < ARRAY_WEAKREFS + 8:
         return False
-    base = id(a)
+    base, view = id(a), a[0]
+    watched = weakref.ref(a)
+    weak = np.ndarray.__weakrefoffset__
     sizes = ctypes.c_void_p.from_address(base + DIMENSIONS).value or 0
     flags = ctypes.c_int.from_address(base + ARRAY_FLAGS).value
     return (
@@ -590,8 +647,12 @@ def _arrays_fit() -> bool:
         and ctypes.c_int.from_address(base + AXES).value == 2
         and tuple((ctypes.c_ssize_t * 2).from_address(sizes)) == (2, 3)
         and ctypes.c_void_p.from_address(base + DESCRIPTOR).value == id(a.dtype)
-        and flags & PACKED == PACKED
+        and flags & (PACKED | NEW_ARRAY) == PACKED | NEW_ARRAY & ~0x2
         and flags & 0xFFF == a.flags.num & 0xFFF
+        and ctypes.c_void_p.from_address(id(view) + BASE).value == base
+        and not ctypes.c_void_p.from_address(base + BASE).value
+        and weak == ARRAY_WEAKREFS
+        and watched() is a
     )
 
 
@@ -614,6 +675,15 @@ def _lists_fit() -> bool:
     )
 
 
+def _one_digit(negative: bool) -> int:
+    """How an int says that it has one digit, and its sign; -1 if ints look otherwise."""
+    x = int("-5001" if negative else "5001")
+    kind, digit = (ctypes.c_int64.from_address(id(x) + at).value for at in (INT_KIND, INT_DIGIT))
+    alone = ctypes.c_int64.from_address(id(x)).value <= 2
+    same = sys.int_info.bits_per_digit == DIGIT_BITS and sys.int_info.sizeof_digit == 4
+    return kind if same and alone and digit & 0xFFFFFFFF == 5001 else -1
+
+
 def common() -> dict[str, int]:
     """The fields of a record that are the same for all."""
     at = offsets()
@@ -627,4 +697,6 @@ def common() -> dict[str, int]:
         "none": id(None),
         "writes": id(writes),
         "count": _native_writes.ctypes.data,
+        "positive": _one_digit(negative=False),
+        "negative": _one_digit(negative=True),
     }

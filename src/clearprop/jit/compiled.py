@@ -24,10 +24,11 @@ from clearprop.flags import flags
 from clearprop.graph import Graph, Traced, optimize, text, trace
 from clearprop.graph.tree import map_tensors, structure, tensors_in
 from clearprop.jit import watch
+from clearprop.jit.callable import NativeCallable
 from clearprop.jit.guards import Names
 
 if find_spec("llvmlite"):
-    from clearprop.jit.binding import Binding, Entry, why_not
+    from clearprop.jit.binding import Binding, Direct, Entry, why_not
     from clearprop.jit.program import Program
     from clearprop.jit.recorded import Call, Pullback, Recorded
 else:
@@ -62,11 +63,13 @@ class Version:
         self.pullbacks: dict[Any, Compiled] = {}
         self.looked = -1  # what core.state.changes said when all was looked at
         self.many: Many | None = None
+        self.bound: dict[int, Binding] = {}  # for so many steps in a call
         self.makers = [(v.aval.shape, v.aval.dtype.np) for v in graph.outputs]
 
     @property
     def all_calls(self) -> int:
-        return self.calls + (self.binding.calls if self.binding else 0)
+        bound = [*self.bound.values(), *([self.binding] if self.binding else [])]
+        return self.calls + sum(binding.calls for binding in bound)
 
     def changed(self) -> str | None:
         """What is not as it was when this was traced; None if all is."""
@@ -222,29 +225,32 @@ class Many:
         return outputs
 
 
-class Compiled:
+class Compiled(NativeCallable):
     """A function that runs as native code. Call it as the function it was made from.
 
     `explain()` tells what was compiled, why, and what runs in eager mode inside.
     """
 
     def __init__(self, function: Callable[..., Any]) -> None:
+        super().__init__()
         self.function = function
         self.versions: dict[Any, list[Version]] = {}
         self.programs: dict[str, Program] = {}
         self.lock = threading.RLock()
         self.gradients: dict[int, Any] = {}
         self._again = False
+        self.directly: dict[int, Any] = {}  # `run` for so many steps
         functools.update_wrapper(self, function, updated=())
         if Program is not None:
-            self._entry = Entry(self._name, self._slow)
-            # a class of its own, so that a call goes to the builtin at once
-            self.__class__ = type(
-                "Compiled", (Compiled,), {"__call__": self._entry.call, "__slots__": ()}
-            )
+            self._entry = Entry(self._slow)
+            self._entry.lead(self)
+            self._entries: dict[int, Entry] = {}
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        return self._slow(*args, **kwargs)
+        return self._slow(*args, **kwargs)  # where calls do not go to machine code at once
+
+    def __reduce__(self) -> Any:
+        return (type(self), (self.function,))
 
     def _slow(self, *args: Any, **kwargs: Any) -> Any:
         """A call that goes through Python."""
@@ -259,7 +265,7 @@ class Compiled:
                 version.binding.refresh()
                 self._again = True
                 try:
-                    return self._entry.call(*args, **kwargs)
+                    return self(*args, **kwargs)
                 finally:
                     self._again = False
             given = tensors_in((args, kwargs))
@@ -272,10 +278,7 @@ class Compiled:
 
     def _bind(self, version: Version, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         """Make the next call of this kind go without Python, if it can."""
-        self._entry.remove(version.binding)
-        if version.binding is not None:
-            version.calls += version.binding.calls
-            version.binding = None
+        self._unbind(version)
         version.unbound = (
             "it has keyword arguments"
             if kwargs
@@ -288,6 +291,43 @@ class Compiled:
             )  # fmt: skip
             self._entry.add(version.binding)
 
+    def _unbind(self, version: Version) -> None:
+        """Let calls of a version go through Python again."""
+        version.calls = version.all_calls
+        self._entry.remove(version.binding)
+        for k, binding in version.bound.items():
+            if k in self._entries:
+                self._entries[k].remove(binding)
+        version.binding = None
+        version.bound.clear()
+
+    def _bind_many(self, version: Version, k: int, batches: tuple[Any, ...]) -> None:
+        """Make the next k steps of this kind in one call go without Python, if they can."""
+        old = version.bound.pop(k, None)
+        if old is not None:
+            version.calls += old.calls
+            self._entries[k].remove(old)
+        first = map_tensors(functools.partial(_entry, 0), batches)
+        packed = all(_is_packed(t.value) for t in tensors_in(batches))
+        if not batches or not packed or why_not(version.traced, version.program, first):
+            return
+        if k not in self.directly:
+            if len(self.directly) == MANY:  # whoever takes a new number of steps each time
+                for known in self.versions.values():
+                    for v in known:
+                        v.calls += sum(binding.calls for binding in v.bound.values())
+                        v.bound.clear()
+                self.directly.clear()
+                self._entries.clear()
+            entry = self._entries[k] = Entry(functools.partial(self._run_slow, k))
+            entry.lead(direct := Direct(entry.slow))
+            self.directly[k] = direct
+        version.bound[k] = Binding(
+            version.traced, version.program, version.names, batches, self.gradients,
+            version.program.fail, k,
+        )  # fmt: skip
+        self._entries[k].add(version.bound[k])
+
     def version(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Version:
         """The code for these arguments; compiled now if there is none yet."""
         key = self._key(args, kwargs)
@@ -299,7 +339,7 @@ class Compiled:
                 return version
         reason = self._reason(key, known)
         for old in known:
-            self._entry.remove(old.binding)
+            self._unbind(old)
         version = self._compile(args, kwargs, reason)
         known.insert(0, version)
         del known[2 * MANY :]
@@ -370,7 +410,12 @@ class Compiled:
         >>> double.run(3, (cp.tensor([1.0, 2.0, 3.0]),))
         tensor([2., 4., 6.])
         """
-        batches = batches if isinstance(batches, tuple) else (batches,)
+        if type(batches) is tuple and k in self.directly:
+            return self.directly[k](*batches)
+        return self._run_slow(k, *(batches if isinstance(batches, tuple) else (batches,)))
+
+    def _run_slow(self, k: int, *batches: Any) -> Any:
+        """`run` through Python."""
         stacks = tensors_in(batches)
         if k < 1 or any(t.ndim == 0 or t.shape[0] != k for t in stacks):
             raise ShapeError(
@@ -382,7 +427,16 @@ class Compiled:
             with self.lock:
                 version = self.version(first, {})
                 if version.in_one_call() and not watch.wanted():
-                    return version.run_many(tensors_in(first), stacks, k)
+                    if k in version.bound and k in self.directly and not self._again:
+                        version.bound[k].refresh()
+                        self._again = True
+                        try:
+                            return self.directly[k](*batches)
+                        finally:
+                            self._again = False
+                    out = version.run_many(tensors_in(first), stacks, k)
+                    self._bind_many(version, k, batches)
+                    return out
         results = []
         for i in range(k):
             results.append(self(*map_tensors(functools.partial(_entry, i), batches)))
