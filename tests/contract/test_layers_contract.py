@@ -31,6 +31,7 @@ class Entry:
     shows: str
     wants_gradient: tuple[int, ...] = (0,)
     twice: bool = True  # the second derivative is there to be compared
+    modal: bool = False  # computes something else in training
 
 
 def numbers(*shape: int, low: float = -2.0, high: float = 2.0, seed: int = 0) -> np.ndarray:
@@ -73,7 +74,108 @@ ENTRIES = {
             twice=False,
         )
     ],
-    "Dropout": [Entry(nn.Dropout, (X,), "Dropout(p=0.5, inplace=False)", twice=False)],
+    "Dropout": [Entry(nn.Dropout, (X,), "Dropout(p=0.5, inplace=False)", twice=False, modal=True)],
+    "BatchNorm1d": [
+        Entry(
+            lambda: nn.BatchNorm1d(4),
+            (X,),
+            "BatchNorm1d(4, eps=1e-05, momentum=0.1, affine=True, bias=True,"
+            " track_running_stats=True)",
+            modal=True,
+        ),
+        Entry(
+            lambda: nn.BatchNorm1d(3, momentum=None, affine=False, track_running_stats=False),
+            (numbers(2, 3, 2),),
+            "BatchNorm1d(3, eps=1e-05, momentum=None, affine=False, bias=False,"
+            " track_running_stats=False)",
+        ),
+    ],
+    "BatchNorm2d": [
+        Entry(
+            lambda: nn.BatchNorm2d(3, eps=0.1, momentum=0.2, bias=False),
+            (numbers(2, 3, 2, 2),),
+            "BatchNorm2d(3, eps=0.1, momentum=0.2, affine=True, bias=False,"
+            " track_running_stats=True)",
+            modal=True,
+        )
+    ],
+    "BatchNorm3d": [
+        Entry(
+            lambda: nn.BatchNorm3d(2, track_running_stats=False),
+            (numbers(2, 2, 1, 2, 2),),
+            "BatchNorm3d(2, eps=1e-05, momentum=0.1, affine=True, bias=True,"
+            " track_running_stats=False)",
+        )
+    ],
+    "InstanceNorm1d": [
+        Entry(
+            lambda: nn.InstanceNorm1d(3),
+            (numbers(2, 3, 4),),
+            "InstanceNorm1d(3, eps=1e-05, momentum=0.1, affine=False, bias=False,"
+            " track_running_stats=False)",
+        ),
+        Entry(
+            lambda: nn.InstanceNorm1d(3, affine=True, track_running_stats=True),
+            (numbers(3, 4),),
+            "InstanceNorm1d(3, eps=1e-05, momentum=0.1, affine=True, bias=True,"
+            " track_running_stats=True)",
+            modal=True,
+        ),
+    ],
+    "InstanceNorm2d": [
+        Entry(
+            lambda: nn.InstanceNorm2d(3, affine=True),
+            (numbers(2, 3, 2, 2),),
+            "InstanceNorm2d(3, eps=1e-05, momentum=0.1, affine=True, bias=True,"
+            " track_running_stats=False)",
+        )
+    ],
+    "InstanceNorm3d": [
+        Entry(
+            lambda: nn.InstanceNorm3d(2),
+            (numbers(2, 1, 2, 2),),
+            "InstanceNorm3d(2, eps=1e-05, momentum=0.1, affine=False, bias=False,"
+            " track_running_stats=False)",
+        )
+    ],
+    "LayerNorm": [
+        Entry(
+            lambda: nn.LayerNorm(4),
+            (X,),
+            "LayerNorm((4,), eps=1e-05, elementwise_affine=True, bias=True)",
+        ),
+        Entry(
+            lambda: nn.LayerNorm((3, 4), bias=False),
+            (numbers(2, 3, 4),),
+            "LayerNorm((3, 4), eps=1e-05, elementwise_affine=True, bias=False)",
+        ),
+    ],
+    "RMSNorm": [
+        Entry(
+            lambda: nn.RMSNorm(4, eps=1e-5),
+            (X,),
+            "RMSNorm((4,), eps=1e-05, elementwise_affine=True)",
+        )
+    ],
+    "GroupNorm": [
+        Entry(
+            lambda: nn.GroupNorm(2, 4),
+            (numbers(2, 4, 3),),
+            "GroupNorm(2, 4, eps=1e-05, affine=True, bias=True)",
+        ),
+        Entry(
+            lambda: nn.GroupNorm(1, 4, affine=False),
+            (X,),
+            "GroupNorm(1, 4, eps=1e-05, affine=False, bias=False)",
+        ),
+    ],
+    "LocalResponseNorm": [
+        Entry(
+            lambda: nn.LocalResponseNorm(3, alpha=0.5),
+            (numbers(2, 4, 3),),
+            "LocalResponseNorm(3, alpha=0.5, beta=0.75, k=1.0)",
+        )
+    ],
     "ReLU": [Entry(nn.ReLU, (X,), "ReLU()")],
     "ReLU6": [Entry(nn.ReLU6, (X * 4,), "ReLU6()")],
     "LeakyReLU": [Entry(lambda: nn.LeakyReLU(0.2), (X,), "LeakyReLU(negative_slope=0.2)")],
@@ -289,12 +391,12 @@ def test_forward_does_not_write_to_its_inputs(entry):
 
 
 @pytest.mark.parametrize("entry", CASES)
-def test_only_dropout_knows_the_mode(entry):
+def test_only_layers_that_say_so_know_the_mode(entry):
     module, inputs = made(entry)
     quiet = module.eval()(*inputs).detach().numpy()
     loud = module.train()(*inputs).detach().numpy()
     assert module.training
-    assert np.array_equal(quiet, loud) == (not isinstance(module, nn.Dropout))
+    assert np.array_equal(quiet, loud) == (not entry.modal)
 
 
 @pytest.mark.parametrize("entry", CASES)

@@ -14,27 +14,6 @@ from clearprop import nn
 STEPS = 200
 
 
-class Normalised(nn.Module):
-    """Batch normalisation with running statistics, written out."""
-
-    def __init__(self, width):
-        super().__init__()
-        self.scale, self.shift = nn.Parameter(cp.ones(width)), nn.Parameter(cp.zeros(width))
-        self.register_buffer("mean", cp.zeros(width))
-        self.register_buffer("var", cp.ones(width))
-        self.register_buffer("count", cp.tensor(0))
-
-    def forward(self, x):
-        if not self.training:
-            return (x - self.mean) / (self.var + 1e-5).sqrt() * self.scale + self.shift
-        mean, var = x.mean(0), x.var(0, correction=0)
-        with cp.no_grad():
-            self.mean.mul_(0.9).add_(mean, alpha=0.1)
-            self.var.mul_(0.9).add_(var, alpha=0.1)
-            self.count.add_(1)
-        return (x - mean) / (var + 1e-5).sqrt() * self.scale + self.shift
-
-
 class Recurrent(nn.Module):
     """A long short-term memory over a sequence, written out."""
 
@@ -81,19 +60,6 @@ class Residual(nn.Module):
         return x + self.two(F.gelu(self.one(x)))
 
 
-class Rows(nn.Module):
-    """Normalised rows, with learned scale and shift."""
-
-    def __init__(self, width):
-        super().__init__()
-        self.scale, self.shift = nn.Parameter(cp.ones(width)), nn.Parameter(cp.zeros(width))
-
-    def forward(self, x):
-        centred = x - x.mean(-1, keepdim=True)
-        var = (centred * centred).mean(-1, keepdim=True)
-        return centred / (var + 1e-5).sqrt() * self.scale + self.shift
-
-
 def mlp(*middle):
     return nn.Sequential(nn.Linear(6, 16), *middle, nn.Linear(16, 3))
 
@@ -128,17 +94,17 @@ MODELS = {
     "tanh": (lambda: mlp(nn.Tanh()), FLAT, classes, SGD),
     "relu, deep": (lambda: mlp(*[m for _ in range(4) for m in (nn.ReLU(), nn.Linear(16, 16))]),
                    FLAT, classes, ADAM),
-    "batch normalisation": (lambda: mlp(Normalised(16), nn.ReLU()), FLAT, classes, SGD),
+    "batch normalisation": (lambda: mlp(nn.BatchNorm1d(16), nn.ReLU()), FLAT, classes, SGD),
     "dropout": (lambda: mlp(nn.ReLU(), nn.Dropout(0.3)), FLAT, classes, ADAM),
     "long short-term memory": (lambda: Recurrent(6, 7, 3), SEQUENCE, classes, ADAM),
     "attention": (lambda: Attention(6, 2, 3), SEQUENCE, classes, ADAMW),
     "double backward": (lambda: mlp(nn.Tanh()), FLAT, slopes, ADAM),
     "residual": (lambda: mlp(Residual(16), Residual(16)), FLAT, classes, RMS),
-    "layer normalisation": (lambda: mlp(Rows(16), nn.SiLU()), FLAT, classes, ADAMW),
+    "layer normalisation": (lambda: mlp(nn.LayerNorm(16), nn.SiLU()), FLAT, classes, ADAMW),
     "binary": (lambda: mlp(nn.Sigmoid()), FLAT, binary, SGD),
     "regression": (lambda: mlp(nn.ELU()), FLAT, regression, RMS),
     "normalised and dropped": (
-        lambda: mlp(Normalised(16), nn.LeakyReLU(), nn.Dropout(0.1), Residual(16)),
+        lambda: mlp(nn.BatchNorm1d(16), nn.LeakyReLU(), nn.Dropout(0.1), Residual(16)),
         FLAT, classes, ADAM,
     ),
 }  # fmt: skip

@@ -22,6 +22,15 @@ from clearprop.nn.functional.activation import (
 )
 from clearprop.nn.functional.classification import cross_entropy, nll_loss
 from clearprop.nn.functional.layers import dropout, linear
+from clearprop.nn.functional.normalization import (
+    batch_norm,
+    group_norm,
+    instance_norm,
+    layer_norm,
+    local_response_norm,
+    normalize,
+    rms_norm,
+)
 from clearprop.nn.functional.probability import (
     binary_cross_entropy,
     binary_cross_entropy_with_logits,
@@ -31,6 +40,7 @@ from clearprop.nn.functional.regression import huber_loss, l1_loss, mse_loss, sm
 from clearprop.ops import one_hot, sigmoid, tanh
 
 __all__ = [
+    "batch_norm",
     "binary_cross_entropy",
     "binary_cross_entropy_with_logits",
     "celu",
@@ -38,20 +48,26 @@ __all__ = [
     "dropout",
     "elu",
     "gelu",
+    "group_norm",
     "hardtanh",
     "huber_loss",
+    "instance_norm",
     "kl_div",
     "l1_loss",
+    "layer_norm",
     "leaky_relu",
     "linear",
+    "local_response_norm",
     "log_softmax",
     "logsigmoid",
     "mish",
     "mse_loss",
     "nll_loss",
+    "normalize",
     "one_hot",
     "relu",
     "relu6",
+    "rms_norm",
     "selu",
     "sigmoid",
     "silu",
