@@ -45,6 +45,24 @@ class Reduce:
 
 
 @dataclass(frozen=True)
+class Scan:
+    """Joins each element along the param `dim` with what came out for the one before it."""
+
+    combine: str
+
+
+@dataclass(frozen=True)
+class Indexed:
+    """Reads elements at integer indices, or (`writes`) overwrites them ("set") or adds to them
+    ("add"). Indices are the trailing inputs, one for each leading axis of the first input; or
+    (`along`) the second input, for every element its index along the param `dim`.
+    """
+
+    writes: str | None = None
+    along: bool = False
+
+
+@dataclass(frozen=True)
 class View:
     """Moves elements, computes nothing. `shares` says that eager mode returns a view of the input's
     memory.
@@ -68,7 +86,7 @@ class Opaque:
     elementwise: bool = False
 
 
-Lowering = Map | Reduce | View | Contract | Opaque
+Lowering = Map | Reduce | Scan | Indexed | View | Contract | Opaque
 
 
 @dataclass(frozen=True)

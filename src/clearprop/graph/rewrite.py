@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from clearprop.core import TABLE, Aval, Map, Opaque, Primitive, View, local
+from clearprop.core import TABLE, Aval, Indexed, Map, Opaque, Primitive, View, local
 from clearprop.graph.ir import Equation, Graph, Var, aval_of
 from clearprop.ops import movement
 
@@ -123,7 +123,7 @@ class Rebuilder:
             and all(a is not None for a in arrays)
             and aval.size <= _SMALL
             and prim is not movement.expand_p
-            and not isinstance(prim.lower, Opaque)
+            and not isinstance(prim.lower, Opaque | Indexed)
         ):
             value = np.ascontiguousarray(_run(prim, arrays, params)).reshape(aval.shape)
             if not aval.shape:

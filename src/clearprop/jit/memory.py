@@ -16,6 +16,7 @@ from clearprop.graph import Equation, Graph, Var
 from clearprop.jit.access import Access, whole
 from clearprop.jit.nest import Nest
 from clearprop.jit.schedule import Callback, Kernel, Product, Schedule, copy, makes, reads_of
+from clearprop.jit.special import Special
 from clearprop.jit.stages import Stages, crossing
 
 ALIGNMENT = 64
@@ -140,6 +141,8 @@ class _Planner:
         kernel = self.kernels[at]
         if isinstance(kernel, Product):
             return last < at
+        if isinstance(kernel, Special):
+            return last < at or kernel.may_replace(x)
         if isinstance(kernel, Callback):
             return True
         maker = kernel.made.get(v)
@@ -202,7 +205,7 @@ class _Planner:
         for at, kernel in enumerate(self.kernels):
             for v in makes(kernel):
                 begin.setdefault(v, at)
-                if isinstance(kernel, Product | Callback) or _is_partial(kernel, v):
+                if isinstance(kernel, Product | Special | Callback) or _is_partial(kernel, v):
                     end[v] = at
             for read in reads_of(kernel):
                 end[read.base] = at

@@ -17,6 +17,7 @@ from clearprop.jit.memory import Place, Plan
 from clearprop.jit.nest import Nest
 from clearprop.jit.products import write_product
 from clearprop.jit.schedule import Callback, Product
+from clearprop.jit.special import Special
 from clearprop.jit.target import Target
 
 
@@ -61,6 +62,8 @@ class _ModuleWriter:
                     kernels.append(self._nest(at, kernel))
                 case Product():
                     kernels.append(self._product(kernel))
+                case Special():
+                    kernels.append(self._special(at, kernel))
                 case Callback():
                     self._callback(at)
                     kernels.append("")
@@ -75,6 +78,8 @@ class _ModuleWriter:
                 self._nest(at, kernel)
             elif isinstance(kernel, Product):
                 self._product(kernel)
+            elif isinstance(kernel, Special):
+                self._special(at, kernel)
             else:
                 continue
             functions.append(self._entry(f"kernel{at}"))
@@ -151,6 +156,20 @@ class _ModuleWriter:
         if product.bias:
             operands.append(product.bias.base)
         self._call(name, [self._address(self.plan.places[v]) for v in operands])
+        return name
+
+    def _special(self, at: int, kernel: Special) -> str:
+        places = self.plan.places
+        over = None if kernel.over is None else kernel.inputs[kernel.over].base
+        in_place = over is not None and places[over] == places[kernel.out]
+        code = kernel.write(self.target, in_place)
+        self.declares |= code.declares
+        self.shared |= code.shared
+        name = self._function(code.text, kernel.equation.prim.name)
+        given = [self._address(places[v]) for v in code.operands]
+        self._call(name, given + ["ptr %status"] * code.checks)
+        if code.checks:
+            self._stop(at)
         return name
 
     def _callback(self, at: int) -> None:

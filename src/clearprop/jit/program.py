@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from clearprop.core import local
+from clearprop.core import Indexed, local
 from clearprop.graph import Graph
 from clearprop.jit import builtin, watch
 from clearprop.jit.access import Access
@@ -20,6 +20,7 @@ from clearprop.jit.memory import ALIGNMENT, Plan, plan
 from clearprop.jit.module import write_module
 from clearprop.jit.nest import Nest
 from clearprop.jit.schedule import Callback, Product, schedule
+from clearprop.jit.special import Special
 from clearprop.jit.target import host
 
 
@@ -108,11 +109,11 @@ class Program:
         if error is not None:
             raise error
         kernel: Any = self.plan.schedule.kernels[at]
-        for member in kernel.members:
-            if member.equation.prim.name in ("gather", "scatter_add"):
+        members = kernel.members if isinstance(kernel, Nest) else [kernel]
+        for equation in (m.equation for m in members):
+            if isinstance(equation.prim.lower, Indexed):
                 raise IndexError(
-                    f"{member.equation.prim.name}: an index is out of range, made"
-                    f" {member.equation.origin}"
+                    f"{equation.prim.name}: an index is out of range, made {equation.origin}"
                 )
         raise AssertionError(f"kernel {at} failed")
 
@@ -157,6 +158,8 @@ def _work(found: Plan) -> float:
             total += kernel.out.aval.size * kernel.a.shape[-1]
         elif isinstance(kernel, Nest):
             total += math.prod(kernel.space) * len(kernel.members)
+        elif isinstance(kernel, Special):
+            total += kernel.work
     return total
 
 

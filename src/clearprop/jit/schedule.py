@@ -9,15 +9,22 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from clearprop.core import Aval, Contract, Map, Reduce, View
+from clearprop.core import Aval, Contract, Indexed, Map, Reduce, Scan, View
 from clearprop.graph import Equation, Graph, Var
 from clearprop.graph.formula import Call, Constant, Input, Tree, formula_of
 from clearprop.jit.access import Access, Shape, row_major, squeezed, through, whole
 from clearprop.jit.expressions import why_not
+from clearprop.jit.indexing import by_index
 from clearprop.jit.nest import LARGEST, Counter, Member, Nest, Read, read_of
+from clearprop.jit.scan import Running
+from clearprop.jit.special import Special
 
 COMBINES = {"add", "max", "min", "mul", "or", "and"}
-WIDEST_CHOICE = 4096  # a gather of one element per row looks at the whole row up to this width
+ARGUMENTS = {"argmax": "max", "argmin": "min"}
+# A gather of one element per row looks at the whole row up to this width, as part of the loops that
+# make the row; where the row is in memory anyway, only if it is short.
+WIDEST_CHOICE = 4096
+WIDEST_LOOK = 32
 
 
 @dataclass(eq=False)
@@ -42,7 +49,7 @@ class Callback:
     why: str
 
 
-Kernel = Nest | Product | Callback
+Kernel = Nest | Product | Special | Callback
 
 
 @dataclass(eq=False)
@@ -73,7 +80,7 @@ def reads_of(kernel: Kernel) -> list[Read]:
         case Product():
             more = [kernel.bias] if kernel.bias else []
             return [read_of(kernel.a), read_of(kernel.b), *more]
-        case Callback():
+        case Special() | Callback():
             return [read_of(x) for x in kernel.inputs]
 
 
@@ -82,7 +89,7 @@ def makes(kernel: Kernel) -> list[Var]:
     match kernel:
         case Nest():
             return list(dict.fromkeys(m.out for m in kernel.members))
-        case Product():
+        case Product() | Special():
             return [kernel.out]
         case Callback():
             return list(kernel.equation.outputs)
@@ -129,7 +136,7 @@ class _Scheduler:
             if not self._epilogue(equation, inputs):
                 self._join(member)
         else:
-            self._append(Callback(equation, inputs, member))
+            self._append(_special(equation, inputs) or Callback(equation, inputs, member))
 
     def _matrix(self, equation: Equation, x: Access) -> Access:
         """x if its rows or its columns lie packed in memory, else a copy of it."""
@@ -196,12 +203,34 @@ class _Scheduler:
             return _map(equation, inputs)
         if isinstance(kind, Reduce) and kind.combine in COMBINES and _is_reduction(equation):
             return _reduction(equation, inputs, kind.combine)
-        match equation.prim.name:
-            case "gather":
-                return _gather(equation, inputs)
-            case "scatter_add":
-                return _scatter_add(equation, inputs)
+        if isinstance(kind, Reduce) and kind.combine in ARGUMENTS:
+            return self._argument(equation, inputs[0], ARGUMENTS[kind.combine])
+        if isinstance(kind, Indexed) and kind.along:
+            at = self.place.get(inputs[0].base, -1)
+            made_by_loops = at >= 0 and isinstance(self.kernels[at], Nest)
+            widest = WIDEST_CHOICE if made_by_loops or kind.writes else WIDEST_LOOK
+            return (_add_by_choice if kind.writes else _choice)(equation, inputs, widest)
         return getattr(kind, "why", f"{equation.prim.name} has no loops yet")
+
+    def _argument(self, equation: Equation, x: Access, combine: str) -> Member | str:
+        """Where the first of the extreme elements is: the smallest index at which x is the extreme
+        one, or nan if that is what it is.
+        """
+        dim = equation.params["dim"] % len(x.shape)
+        d = x.base.aval.dtype
+        if d.short == "f16":
+            return "float16 is a type for storage"
+        if x.shape[dim] == 1:
+            return _elementwise(equation, Constant(0), (), equation.output)
+        kept = tuple(1 if i == dim else n for i, n in enumerate(x.shape))
+        best = Var(Aval(kept, d))
+        self.access[best] = whole(best)
+        self._join(_joined(equation, Input(0), (read_of(x),), x.shape, {dim}, combine, best))
+        spread = Access(best, 0, x.shape, row_major(kept))
+        is_best = Call("or", (Call("eq", (Input(0), Input(1))), Call("ne", (Input(0), Input(0)))))
+        tree = Call("select", (is_best, Input(2), Constant(x.shape[dim])))
+        operands = (read_of(x), read_of(spread), Counter(squeezed(x.shape).index(dim)))
+        return _joined(equation, tree, operands, x.shape, {dim}, "min")
 
     def _join(self, member: Member) -> None:
         """Put a member into the first nest that takes it, else into a new one."""
@@ -344,13 +373,14 @@ def _joined(
     shape: Shape,
     dims: set[int],
     combine: str,
+    out: Var | None = None,
 ) -> Member:
     """Join tree(operands), taken over `shape`, along dims."""
     axes = squeezed(shape)
     kept = row_major(tuple(1 if i in dims else n for i, n in enumerate(shape)))
     reduced = frozenset(j for j, i in enumerate(axes) if i in dims)
     return Member(
-        equation, tree, operands, equation.output,
+        equation, tree, operands, out or equation.output,
         space=tuple(shape[i] for i in axes),
         write=tuple(kept[i] for i in axes),
         combine=combine if reduced else None,
@@ -358,11 +388,25 @@ def _joined(
     )  # fmt: skip
 
 
-def _gather(equation: Equation, inputs: tuple[Access, ...]) -> Member | str:
+def _special(equation: Equation, inputs: tuple[Access, ...]) -> Special | None:
+    """A kernel of its own for an equation, if there is one."""
+    kind, d = equation.prim.lower, equation.output.aval.dtype.short
+    if _is_empty(equation):
+        return None
+    if isinstance(kind, Indexed) and (kind.writes != "add" or d != "f16"):
+        return by_index(equation, inputs, kind)
+    if isinstance(kind, Scan) and d != "f16":
+        (x,) = inputs
+        dim = equation.params["dim"] % len(x.shape)
+        return Running(equation, inputs, equation.output, 0, combine=kind.combine, dim=dim)
+    return None
+
+
+def _choice(equation: Equation, inputs: tuple[Access, ...], widest: int) -> Member | str:
     """One element of each row, by looking at all of the row: joins the loops around it."""
     x, index = inputs
     dim = equation.params["dim"] % max(1, len(x.shape))
-    if not x.shape or index.shape[dim] != 1 or not 1 < x.shape[dim] <= WIDEST_CHOICE:
+    if not x.shape or index.shape[dim] != 1 or not 1 < x.shape[dim] <= widest:
         return "gathers by index"
     shape = tuple(x.shape[i] if i == dim else n for i, n in enumerate(index.shape))
     x = Access(x.base, x.offset, shape, _strides(x, shape))
@@ -376,13 +420,13 @@ def _gather(equation: Equation, inputs: tuple[Access, ...]) -> Member | str:
     return _joined(equation, tree, operands, shape, {dim}, "add")
 
 
-def _scatter_add(equation: Equation, inputs: tuple[Access, ...]) -> Member | str:
+def _add_by_choice(equation: Equation, inputs: tuple[Access, ...], widest: int) -> Member | str:
     """base with one element of each row changed, as a choice at every element."""
     base, index, src = inputs
     dim = equation.params["dim"] % max(1, len(base.shape))
     shape = base.shape
     same = all(index.shape[i] == n for i, n in enumerate(shape) if i != dim)
-    if not shape or index.shape[dim] != 1 or not same or not 1 < shape[dim] <= WIDEST_CHOICE:
+    if not shape or index.shape[dim] != 1 or not same or not 1 < shape[dim] <= widest:
         return "scatters by index"
     if equation.output.aval.dtype.short == "f16":
         return "float16 is a type for storage"

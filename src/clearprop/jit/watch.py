@@ -26,6 +26,7 @@ from clearprop.jit.memory import Plan
 from clearprop.jit.module import write_apart
 from clearprop.jit.nest import Nest
 from clearprop.jit.schedule import Callback, Kernel, Product, makes, reads_of
+from clearprop.jit.special import Special
 from clearprop.jit.target import host
 
 LIMIT = {"f16": 1e-2, "f32": 1e-3, "f64": 1e-8}  # of what is called the same, CHECK=2
@@ -87,6 +88,9 @@ def described(kernel: Kernel) -> str:
             a, b = kernel.equation.inputs
             more = " + bias" * (kernel.bias is not None) + " relu" * kernel.relu
             return f"product {a.aval} @ {b.aval}{more}"
+        case Special():
+            operands = ", ".join(str(x.base.aval) for x in kernel.inputs)
+            return f"{kernel.equation.prim.name} of {operands}"
         case Callback():
             return f"eager {kernel.equation.prim.name}: {kernel.why}"
 
@@ -226,6 +230,8 @@ def _work(kernel: Kernel) -> tuple[float, float]:
         return 2.0 * kernel.out.aval.size * kernel.a.shape[-1], moved
     if isinstance(kernel, Nest):
         return float(np.prod(kernel.space) * len(kernel.members)), moved
+    if isinstance(kernel, Special):
+        return kernel.work, moved
     return 0.0, moved
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from clearprop.core import Aval, Example, Opaque, Tensor, apply, float64, int64, primitive, wrap
+from clearprop.core import Aval, Example, Indexed, Tensor, apply, float64, int64, primitive, wrap
 from clearprop.core.tensor import known
 from clearprop.errors import DtypeError, ShapeError
 from clearprop.ops.broadcasting import (
@@ -51,7 +51,7 @@ TAKE = primitive(
     shape=lambda x, *idx: Aval((*idx[0].shape, *x.shape[len(idx) :]), x.dtype),
     vjp=(_take_rule,),
     variadic=True,
-    lower=Opaque("gathers by index"),
+    lower=Indexed(),
     examples=_TAKE,
 )
 
@@ -90,7 +90,7 @@ PUT_ADD = primitive(
     shape=lambda base, values, *idx: base,
     vjp=(_put_add_rule,),
     variadic=True,
-    lower=Opaque("scatters by index"),
+    lower=Indexed("add"),
     examples=_PUT,
 )
 PUT = primitive(
@@ -100,7 +100,7 @@ PUT = primitive(
     shape=lambda base, values, *idx: base,
     vjp=(_put_rule,),
     variadic=True,
-    lower=Opaque("scatters by index"),
+    lower=Indexed("set"),
     examples=(
         Example(
             (Aval((4, 3), float64), Aval((2, 3), float64), Aval((2,), int64)),
@@ -122,7 +122,7 @@ GATHER = primitive(
         ),
         None,
     ),
-    lower=Opaque("gathers by index"),
+    lower=Indexed(along=True),
     examples=(Example((Aval((3, 2), float64), Aval((2, 2), int64)), {"dim": 0}, (None, _ROWS)),),
 )
 
@@ -152,7 +152,7 @@ SCATTER_ADD = primitive(
         None,
         lambda g, _out, _base, index, _src, *, dim: apply(GATHER, g, index, dim=dim),
     ),
-    lower=Opaque("scatters by index"),
+    lower=Indexed("add", along=True),
     examples=(
         Example(
             (Aval((3, 2), float64), Aval((2, 2), int64), Aval((2, 2), float64)),

@@ -16,6 +16,7 @@ from clearprop.core import (
     Aval,
     Example,
     Reduce,
+    Scan,
     Tensor,
     apply,
     bool_,
@@ -175,7 +176,7 @@ cumsum_p = primitive(
             dims=(dim,),
         ),
     ),
-    lower=Reduce("add"),
+    lower=Scan("add"),
     examples=_ONE,
 )
 
