@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from scipy import special
 
+import clearprop.optim  # noqa: F401  its primitive is in the table, too
 from clearprop.autograd import grad
 from clearprop.core import (
     Aval,

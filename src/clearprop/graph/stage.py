@@ -135,7 +135,9 @@ class Stage:
         return self._counts[id(array)]
 
     def options(self, options: dict[str, Any]) -> dict[str, Any]:
-        """A copy of `options` in which numbers, also those in tuples, are inputs of the graph."""
+        """A copy of `options` in which numbers, also those in tuples and lists, are inputs of the
+        graph.
+        """
         key = id(options)
         if key not in self._options:
             self._options[key] = {
@@ -144,9 +146,12 @@ class Stage:
         return self._options[key]
 
     def _lifted(self, value: Any, options: dict[str, Any], name: str) -> Any:
-        if isinstance(value, tuple) and all(type(part) in (int, float) for part in value):
+        if isinstance(value, tuple | list):
             return tuple(
-                self._number(f"{name}.{i}", _part(options, name, i)) for i in range(len(value))
+                self._number(f"{name}.{i}", _part(options, name, i))
+                if type(part) in (int, float)
+                else part
+                for i, part in enumerate(value)
             )
         if type(value) in (int, float):
             return self._number(name, lambda: float(options[name]))

@@ -7,7 +7,15 @@ from typing import Any
 
 from clearprop import ops
 from clearprop.core import Tensor, count_up
-from clearprop.optim.optimizer import Group, Optimizer, State, counter, not_negative, zeros
+from clearprop.optim.optimizer import (
+    Group,
+    Optimizer,
+    State,
+    betas_in_range,
+    counter,
+    not_negative,
+    zeros,
+)
 
 
 class Adam(Optimizer):
@@ -26,8 +34,6 @@ class Adam(Optimizer):
     [0.5, -0.5]
     """
 
-    _decoupled = False
-
     def __init__(
         self,
         params: Iterable[Any],
@@ -37,20 +43,26 @@ class Adam(Optimizer):
         weight_decay: float = 0,
         amsgrad: bool = False,
         *,
+        foreach: bool | None = None,
         maximize: bool = False,
+        capturable: bool = False,
+        differentiable: bool = False,
+        fused: bool | None = None,
+        decoupled_weight_decay: bool = False,
     ) -> None:
-        options = {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay}
-        options |= {"amsgrad": amsgrad, "maximize": maximize}
-        super().__init__(params, options | {"decoupled_weight_decay": self._decoupled})
+        options: dict[str, Any] = {
+            "lr": lr,
+            "betas": betas,
+            "eps": eps,
+            "weight_decay": weight_decay,
+        }
+        options |= {"amsgrad": amsgrad, "maximize": maximize, "foreach": foreach}
+        options |= {"capturable": capturable, "differentiable": differentiable, "fused": fused}
+        super().__init__(params, options | {"decoupled_weight_decay": decoupled_weight_decay})
 
     def _check(self, group: Group) -> None:
         not_negative(self._name, **{k: group[k] for k in ("lr", "eps", "weight_decay")})
-        for i, beta in enumerate(group["betas"]):
-            if not 0.0 <= beta < 1.0:
-                raise ValueError(
-                    f"{self._name}: Invalid beta parameter at index {i}: {beta}; "
-                    "it must be 0 or more and less than 1"
-                )
+        betas_in_range(self._name, group["betas"])
 
     def _update(self, p: Tensor, g: Tensor, state: State, group: Group) -> None:
         lr, (beta1, beta2), decay = group["lr"], group["betas"], group["weight_decay"]
@@ -83,8 +95,6 @@ class AdamW(Adam):
     [0.75]
     """
 
-    _decoupled = True
-
     def __init__(
         self,
         params: Iterable[Any],
@@ -95,5 +105,13 @@ class AdamW(Adam):
         amsgrad: bool = False,
         *,
         maximize: bool = False,
+        foreach: bool | None = None,
+        capturable: bool = False,
+        differentiable: bool = False,
+        fused: bool | None = None,
     ) -> None:
-        super().__init__(params, lr, betas, eps, weight_decay, amsgrad, maximize=maximize)
+        super().__init__(
+            params, lr, betas, eps, weight_decay, amsgrad, maximize=maximize, foreach=foreach,
+            capturable=capturable, differentiable=differentiable, fused=fused,
+            decoupled_weight_decay=True,
+        )  # fmt: skip

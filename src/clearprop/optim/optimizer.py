@@ -1,15 +1,16 @@
 """What all optimizers share: parameter groups, state per parameter, hooks, PyTorch's state format.
 
-A subclass gives `_update(p, g, state, group)`: the rule for one parameter, in in-place Tensor ops
-without a decision that depends on a value, so that a whole step can be traced.
+An optimizer of clearprop gives `_update(p, g, state, group)`: the rule for one parameter, in
+in-place Tensor ops without a decision that depends on a value, so that a whole step can be traced.
+A program's own optimizer may give `step` instead, as in PyTorch.
 """
 
 from __future__ import annotations
 
+import functools
 import warnings
-from abc import ABC, abstractmethod
-from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections import OrderedDict, defaultdict
+from collections.abc import Callable, Iterable, Sequence
 from itertools import chain
 from typing import Any
 
@@ -17,7 +18,7 @@ import numpy as np
 
 from clearprop import ops
 from clearprop.autograd import enable_grad, no_grad
-from clearprop.core import Tensor, Watched, changed, local, wrap
+from clearprop.core import Tensor, Watched, changed, get_default_dtype, local, wrap
 
 Group = dict[str, Any]
 State = dict[str, Any]
@@ -27,20 +28,50 @@ Hook = Callable[..., Any]
 class StepHook:
     """The handle of a hook; `remove()` takes the hook away."""
 
-    def __init__(self, hooks: dict[StepHook, Hook], hook: Hook) -> None:
+    def __init__(
+        self, hooks: OrderedDict[StepHook, Hook], hook: Hook, prepend: bool = False
+    ) -> None:
         self._hooks = hooks
         hooks[self] = hook
+        if prepend:
+            hooks.move_to_end(self, last=False)
 
     def remove(self) -> None:
         """Do not call this hook any more."""
         self._hooks.pop(self, None)
 
 
-class Optimizer(ABC):
+def hooked(step: Callable[..., Any]) -> Callable[..., Any]:
+    """`step` of an optimizer, with what has to happen before and after every one."""
+
+    @functools.wraps(step)
+    def run(self: Optimizer, *args: Any, **kwargs: Any) -> Any:
+        if self._stepping:  # super().step() of a program's own optimizer
+            return step(self, *args, **kwargs)
+        for hook in list(self._pre_hooks.values()):
+            changed = hook(self, args, kwargs)
+            if changed is not None:
+                args, kwargs = changed
+        self._stepping = True
+        try:
+            out = step(self, *args, **kwargs)
+        finally:
+            self._stepping = False
+        self._opt_called = True
+        for hook in list(self._post_hooks.values()):
+            hook(self, args, kwargs)
+        return out
+
+    return run
+
+
+class Optimizer:
     """Moves parameters by their gradients.
 
     `params` is a list of tensors or of groups `{"params": [...], "lr": ...}`; what a group leaves
-    out it takes from `defaults`. State lives in `state[p]`, under PyTorch's names.
+    out it takes from `defaults`. State lives in `state[p]`, under PyTorch's names. The options
+    `foreach`, `fused` and `capturable`, which choose among PyTorch's kernels, are kept in the
+    groups and change nothing here; differentiable=True is an error.
 
     >>> import clearprop as cp
     >>> w = cp.tensor([1.0], requires_grad=True)
@@ -51,6 +82,9 @@ class Optimizer(ABC):
     [0.5]
     """
 
+    _numbers: frozenset[str] = frozenset()  # state of shape () and of the default type
+    _factors: frozenset[str] = frozenset()  # other state that is not of its parameter's shape
+
     def __init__(self, params: Iterable[Any], defaults: dict[str, Any]) -> None:
         if isinstance(params, Tensor):
             raise TypeError(
@@ -60,9 +94,12 @@ class Optimizer(ABC):
         self.defaults = defaults
         self.state: defaultdict[Tensor, State] = defaultdict(dict)
         self.param_groups: list[Group] = []
-        self._pre_hooks: dict[StepHook, Hook] = {}
-        self._post_hooks: dict[StepHook, Hook] = {}
-        self._opt_called = False
+        self._pre_hooks: OrderedDict[StepHook, Hook] = OrderedDict()
+        self._post_hooks: OrderedDict[StepHook, Hook] = OrderedDict()
+        self._state_hooks: dict[str, OrderedDict[StepHook, Hook]] = {
+            when: OrderedDict() for when in ("saving", "saved", "loading", "loaded")
+        }
+        self._opt_called = self._stepping = False
         given = list(params)
         if not given:
             raise ValueError(
@@ -72,6 +109,11 @@ class Optimizer(ABC):
         groups = given if isinstance(given[0], dict) else [{"params": given}]
         for group in groups:
             self.add_param_group(group)
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        if "step" in vars(cls):
+            cls.step = hooked(_whole(cls.step))  # type: ignore[method-assign]
 
     @property
     def _name(self) -> str:
@@ -109,6 +151,12 @@ class Optimizer(ABC):
                 )
         for option, value in self.defaults.items():
             group.setdefault(option, value)
+        if group.get("differentiable"):
+            raise ValueError(
+                f"{self._name}: differentiable=True is not possible, a step is never recorded; to"
+                " differentiate through an update, take autograd.grad(loss, params,"
+                " create_graph=True) and compute the new parameters as p - lr * g"
+            )
         self._check(group)
         if len(set(group["params"])) != len(group["params"]):
             warnings.warn(
@@ -124,42 +172,34 @@ class Optimizer(ABC):
         self.param_groups.append(group)
         changed()
 
-    @abstractmethod
     def _check(self, group: Group) -> None:
         """Raise ValueError for options out of their range."""
 
-    @abstractmethod
     def _update(self, p: Tensor, g: Tensor, state: State, group: Group) -> None:
         """Move one parameter by its gradient, which is already negated to maximize."""
+        raise NotImplementedError(f"{self._name}: an optimizer of your own must define step()")
 
+    @hooked
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """Move every parameter that has a gradient; the others stay, without weight decay too.
 
         `closure` computes the loss again (with gradients recorded) and step returns what it gives.
         """
-        args: tuple[Any, ...] = () if closure is None else (closure,)
-        for hook in list(self._pre_hooks.values()):
-            changed = hook(self, args, {})
-            if changed is not None:
-                args = changed[0]
         loss = None
-        if args and args[0] is not None:
+        if closure is not None:
             with enable_grad():
-                loss = args[0]()
+                loss = closure()
         interpreter = local.c.interpreter
         if interpreter is not None:
             interpreter.assume(self._same(), True)
         with no_grad():
             for group in self.param_groups:
                 options = group if interpreter is None else interpreter.options(group)
-                maximize = group["maximize"]
+                maximize = group.get("maximize", False)
                 for p in group["params"]:
                     if p.grad is not None:
                         g = -p.grad if maximize else p.grad
                         self._update(p, g, self.state[p], options)
-        self._opt_called = True
-        for hook in list(self._post_hooks.values()):
-            hook(self, args, {})
         return loss
 
     def _same(self) -> Callable[[], bool]:
@@ -184,11 +224,29 @@ class Optimizer(ABC):
         """Call `hook(optimizer, args, kwargs)` after every step."""
         return StepHook(self._post_hooks, hook)
 
+    def register_state_dict_pre_hook(self, hook: Hook, prepend: bool = False) -> StepHook:
+        """Call `hook(optimizer)` before `state_dict`; prepend: before the hooks that are there."""
+        return StepHook(self._state_hooks["saving"], hook, prepend)
+
+    def register_state_dict_post_hook(self, hook: Hook, prepend: bool = False) -> StepHook:
+        """Call `hook(optimizer, state_dict)` after `state_dict`; what it returns replaces it."""
+        return StepHook(self._state_hooks["saved"], hook, prepend)
+
+    def register_load_state_dict_pre_hook(self, hook: Hook, prepend: bool = False) -> StepHook:
+        """Call `hook(optimizer, state_dict)` before loading; what it returns is loaded instead."""
+        return StepHook(self._state_hooks["loading"], hook, prepend)
+
+    def register_load_state_dict_post_hook(self, hook: Hook, prepend: bool = False) -> StepHook:
+        """Call `hook(optimizer)` after loading."""
+        return StepHook(self._state_hooks["loaded"], hook, prepend)
+
     def state_dict(self) -> dict[str, Any]:
         """State and groups, with every parameter replaced by its index, as PyTorch does it.
 
         The tensors are the live ones, not copies.
         """
+        for hook in list(self._state_hooks["saving"].values()):
+            hook(self)
         index: dict[Tensor, int] = {}
         for p in chain.from_iterable(group["params"] for group in self.param_groups):
             index.setdefault(p, len(index))
@@ -197,16 +255,23 @@ class Optimizer(ABC):
             | {"params": [index[p] for p in group["params"]]}
             for group in self.param_groups
         ]
-        return {
+        out: dict[str, Any] = {
             "state": {index[p]: dict(s) for p, s in self.state.items() if p in index and s},
             "param_groups": groups,
         }
+        for hook in list(self._state_hooks["saved"].values()):
+            changed = hook(self, out)
+            out = out if changed is None else changed
+        return out
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Take over what `state_dict` gave, here or in PyTorch; tensors are copied.
 
         Errors: another number of groups, or groups of other sizes.
         """
+        for hook in list(self._state_hooks["loading"].values()):
+            given = hook(self, state_dict)
+            state_dict = state_dict if given is None else given
         saved = state_dict["param_groups"]
         if len(saved) != len(self.param_groups):
             raise ValueError(
@@ -233,6 +298,8 @@ class Optimizer(ABC):
         changed()
         for ours, theirs in zip(self.param_groups, saved, strict=True):
             ours.update({k: v for k, v in theirs.items() if k != "params"})
+        for hook in list(self._state_hooks["loaded"].values()):
+            hook(self)
 
     def _loaded(self, p: Tensor, key: str, value: Any) -> Any:
         if key == "step":
@@ -240,11 +307,13 @@ class Optimizer(ABC):
         if not isinstance(value, Tensor | np.ndarray):
             return value
         array = value.detach().numpy() if isinstance(value, Tensor) else value
-        if array.shape != p.shape:
+        if array.shape != p.shape and key not in self._factors | self._numbers:
             raise ValueError(
                 f"{self._name}: loaded state dict has {key} of shape {list(array.shape)} for a "
                 f"parameter of shape {list(p.shape)}"
             )
+        if key in self._numbers:  # in PyTorch these become float64 here, and go on another way
+            return wrap(np.array(array), None)
         return wrap(np.array(array, dtype=p.value.dtype), None)
 
     def __repr__(self) -> str:
@@ -253,6 +322,58 @@ class Optimizer(ABC):
             lines.append(f"Parameter Group {i}")
             lines += [f"    {k}: {group[k]}" for k in sorted(group) if k != "params"]
         return "\n".join([*lines, ")"])
+
+
+def _whole(step: Callable[..., Any]) -> Callable[..., Any]:
+    """The `step` that a program gave its optimizer. In a traced function Python's numbers would be
+    frozen in it: options are watched, and state that counts in Python is refused.
+    """
+
+    @functools.wraps(step)
+    def run(self: Optimizer, *args: Any, **kwargs: Any) -> Any:
+        interpreter = local.c.interpreter
+        if interpreter is None or not interpreter.traces:
+            return step(self, *args, **kwargs)
+        interpreter.assume(self._same(), True)
+        interpreter.assume(_unchanged(self.param_groups), True)
+        before = _numbers(self.state)
+        out = step(self, *args, **kwargs)
+        if _numbers(self.state) != before:
+            interpreter.refuse(
+                f"step() of {self._name}",
+                "it keeps numbers of Python in its state, which a traced function would not change;"
+                " keep a 0-d tensor and change it in place",
+            )
+        return out
+
+    return run
+
+
+def _unchanged(groups: list[Group]) -> Callable[[], bool]:
+    """Asks whether the options of the groups are those of now."""
+    now = [{k: v for k, v in g.items() if k != "params"} for g in groups]
+    return lambda: all(
+        g.get(k) == v for g, before in zip(groups, now, strict=False) for k, v in before.items()
+    )
+
+
+def _numbers(state: defaultdict[Tensor, State]) -> list[tuple[int, str, float]]:
+    return [
+        (id(p), key, value)
+        for p, values in state.items()
+        for key, value in values.items()
+        if isinstance(value, int | float)
+    ]
+
+
+def betas_in_range(name: str, betas: Sequence[float]) -> None:
+    """ValueError unless each of them is 0 or more and less than 1."""
+    for i, beta in enumerate(betas):
+        if not 0.0 <= beta < 1.0:
+            raise ValueError(
+                f"{name}: Invalid beta parameter at index {i}: {beta}; "
+                "it must be 0 or more and less than 1"
+            )
 
 
 def not_negative(name: str, **options: float) -> None:
@@ -277,6 +398,16 @@ def not_traced(scheduler: Any) -> None:
 def counter(start: int = 0) -> Tensor:
     """A count of steps, as a tensor, so that a traced step can go on counting."""
     return wrap(np.array(start), None)
+
+
+def filled(p: Tensor, value: Any) -> Tensor:
+    """A tensor like p with today's value of a number everywhere, in memory of its own."""
+    return wrap(np.full(p.shape, getattr(value, "now", value), p.value.dtype), None)
+
+
+def scalar(value: Any) -> Tensor:
+    """Today's value of a number as a 0-d tensor of the default type, in memory of its own."""
+    return wrap(np.array(getattr(value, "now", value), get_default_dtype().np), None)
 
 
 def zeros(p: Tensor) -> Tensor:

@@ -37,9 +37,13 @@ class SGD(Optimizer):
         nesterov: bool = False,
         *,
         maximize: bool = False,
+        foreach: bool | None = None,
+        differentiable: bool = False,
+        fused: bool | None = None,
     ) -> None:
-        options = {"lr": lr, "momentum": momentum, "dampening": dampening}
+        options: dict[str, Any] = {"lr": lr, "momentum": momentum, "dampening": dampening}
         options |= {"weight_decay": weight_decay, "nesterov": nesterov, "maximize": maximize}
+        options |= {"foreach": foreach, "differentiable": differentiable, "fused": fused}
         super().__init__(params, options)
 
     def _check(self, group: Group) -> None:
