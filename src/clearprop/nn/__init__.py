@@ -25,6 +25,7 @@ from clearprop.nn.activations import (
     Tanh,
 )
 from clearprop.nn.containers import ModuleDict, ModuleList, Sequential
+from clearprop.nn.embedding import Embedding, EmbeddingBag
 from clearprop.nn.layers import Dropout, Flatten, Identity, Linear, Unflatten
 from clearprop.nn.loss import (
     BCELoss,
@@ -65,6 +66,8 @@ __all__ = [
     "BatchNorm3d",
     "CrossEntropyLoss",
     "Dropout",
+    "Embedding",
+    "EmbeddingBag",
     "Flatten",
     "GroupNorm",
     "Hardtanh",

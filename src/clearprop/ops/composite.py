@@ -116,6 +116,10 @@ def one_hot(x: Tensor, num_classes: int = -1) -> Tensor:
             f"one_hot: is only applicable to index tensor of type int64, got {x.aval}{here()}"
         )
     if num_classes == -1:
+        if not x.numel():
+            raise ShapeError(
+                f"one_hot: Can not infer total number of classes from empty tensor.{here()}"
+            )
         num_classes = int(x.array("one_hot() without num_classes").max()) + 1
     value = known(x)
     if value is not None and value.size and not 0 <= value.min() <= value.max() < num_classes:

@@ -58,7 +58,12 @@ TAKE = primitive(
 
 def _put_add(base: np.ndarray, values: np.ndarray, *idx: np.ndarray) -> np.ndarray:
     out = base.copy()
-    np.add.at(out, idx, values)
+    if len(idx) == 1 and out.ndim > 1:  # element by element: several times as fast as by rows
+        width = out[0].size if len(out) else 0
+        places = np.asarray(idx[0]).reshape(-1, 1) * width + np.arange(width)
+        np.add.at(out.reshape(-1), places.reshape(-1), values.reshape(-1))
+    else:
+        np.add.at(out, idx, values)
     return out
 
 

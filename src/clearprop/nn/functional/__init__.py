@@ -21,6 +21,7 @@ from clearprop.nn.functional.activation import (
     softsign,
 )
 from clearprop.nn.functional.classification import cross_entropy, nll_loss
+from clearprop.nn.functional.embedding import embedding, embedding_bag
 from clearprop.nn.functional.layers import dropout, linear
 from clearprop.nn.functional.normalization import (
     batch_norm,
@@ -47,6 +48,8 @@ __all__ = [
     "cross_entropy",
     "dropout",
     "elu",
+    "embedding",
+    "embedding_bag",
     "gelu",
     "group_norm",
     "hardtanh",
