@@ -6,20 +6,21 @@ import numpy as np
 import pytest
 
 from clearprop.jit.engine import compile_text, host
+from clearprop.jit import tiny
 from clearprop.jit.gemm import Product, kernel
 
 SIZES = [1, 2, 3, 4, 5, 7, 8, 10, 12, 13, 16, 17, 24, 31, 33, 48, 64, 65, 100]
 
 
-def run(p, a, b, c, bias):
-    text, declares, shared = kernel("product", p, host())
+def run(p, a, b, c, bias, write=kernel):
+    text, declares, shared = write("product", p, host())
     text = text.replace("define internal void @product(", "define void @product(")
     code = compile_text("\n".join([*sorted(declares), *shared, text]), "product")
     f = ctypes.CFUNCTYPE(None, *[ctypes.c_void_p] * 4)(code.address("product"))
     f(*(x.ctypes.data for x in (a, b, c, bias)))
 
 
-def check(p, rng, special=False):
+def check(p, rng, special=False, write=kernel):
     d = np.float32 if p.dtype == "f32" else np.float64
     a = rng.standard_normal((p.k if p.ta else p.m, p.lda)).astype(d)
     b = rng.standard_normal((p.n if p.tb else p.k, p.ldb)).astype(d)
@@ -27,7 +28,7 @@ def check(p, rng, special=False):
     if special:
         a[0, 0], b[0, 0] = np.nan, np.inf
     c = np.full((p.m + 2, p.ldc), 7, d)
-    run(p, a, b, c, bias)
+    run(p, a, b, c, bias, write)
     left = (a[:, : p.m].T if p.ta else a[:, : p.k]).astype(np.float64)
     right = (b[:, : p.k].T if p.tb else b[:, : p.n]).astype(np.float64)
     with np.errstate(all="ignore"):
@@ -55,3 +56,17 @@ def test_large_products_go_panel_by_panel(tb):
     m, n, k = 130, 300, 260
     p = Product(m, n, k, False, tb, "f32", k, k if tb else n, n)
     check(p, np.random.default_rng(0))
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_tiny_products_are_straight_lines(seed):
+    rng = np.random.default_rng(seed)
+    found = 0
+    while found < 4:
+        m, n, k = (int(x) for x in rng.integers(1, [17, 17, 13]))
+        ta, tb, bias, relu, special = (bool(x) for x in rng.integers(0, 2, 5))
+        d = "f32" if found else "f64"
+        p = Product(m, n, k, ta, tb, d, m if ta else k, k if tb else n, n, bias, relu)
+        if tiny.suits(p, host()):
+            check(p, rng, special and k > 1, tiny.kernel)
+            found += 1

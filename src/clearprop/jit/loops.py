@@ -20,6 +20,8 @@ from clearprop.jit.stages import Stages, crossing
 from clearprop.jit.target import Target
 from clearprop.jit.writer import SIZES, Carried, Writer, number, splat, stored, vector
 
+FEW_ROUNDS = 4  # rounds of a loop up to which what is left is worth a vector of its own
+SUMS = 4  # vectors that add up over rows in registers
 LONG_SUM = 64  # rounds of a loop from which on float32 is added up in float64
 
 IDENTITY: dict[str, Callable[[str], Any]] = {
@@ -69,6 +71,14 @@ class _Segment:
         return self.valid < self.lanes
 
 
+class _Sum(Carried):
+    """What is added up over rows, in a vector of so many lanes."""
+
+    def __init__(self, kind: str, start: str, lanes: int) -> None:
+        super().__init__(kind, start)
+        self.lanes = lanes
+
+
 class LoopWriter:
     """Writes one nest. `has_place`: values that must be stored, `constants`: known numbers."""
 
@@ -98,12 +108,15 @@ class LoopWriter:
         self.crossing = set(crossing(nest))
         self.inner = self.space.sizes[-1] if self.space.sizes else 1
         self.lanes = self._lanes()
+        self.whole = Vectors(self.w, self.lanes)
+        self.sums = self._sums()
 
     # ------------------------------------------------------------------ the whole
     def write(self) -> LoopCode:
         if 0 not in self.nest.space:
             self._clear_accumulators()
             self._nested(list(self.space.sizes[:-1]), self._one_row)
+            self._store_sums()
         self.w.do("ret void")
         declares = set(self.w.declares)
         return LoopCode("\n".join(self.w.lines), self.arguments, declares, self.math, self.checks)
@@ -112,7 +125,7 @@ class LoopWriter:
         if not sizes:
             body()
             return
-        with self.w.loop(sizes[0]) as i:
+        with self.w.loop(sizes[0], 1, list(self.sums.values())) as i:
             self.counters.append(i)
             self._nested(sizes[1:], body)
             self.counters.pop()
@@ -127,6 +140,31 @@ class LoopWriter:
         while lanes > 1 and lanes // 2 >= self.inner:
             lanes //= 2
         return lanes
+
+    def _sums(self) -> dict[Member, _Sum]:
+        """What is added up over the rows of a single loop, if a row is one vector: in registers."""
+        out: dict[Member, _Sum] = {}
+        if len(self.space.sizes) != 2:
+            return out
+        for m in self.nest.members:
+            if not m.combine or not self._adds_up_in_memory(m) or m.out not in self.has_place:
+                continue
+            lanes = 1 if self.nest.is_row(m) or self._joins_row(m) else self.lanes
+            vectors = sum(c.lanes > 1 for c in out.values())
+            if lanes > 1 and (self.inner > self.lanes or vectors == SUMS):
+                continue
+            if self.space.strides(self._write(m).strides)[0] == 0:
+                d = m.out.aval.dtype.short
+                out[m] = _Sum(vector(d, lanes), self._identity(m, d, lanes).name, lanes)
+        return out
+
+    def _store_sums(self) -> None:
+        for m, c in self.sums.items():
+            value = Value(c.name, m.out.aval.dtype.short)
+            if c.lanes == 1:
+                self._store_row(m, value)
+            else:
+                self._store_at(self._write(m), self._segment("0", self.inner), value)
 
     # ------------------------------------------------------------------ one row
     def _one_row(self) -> None:
@@ -144,8 +182,8 @@ class LoopWriter:
         for stage in range(self.stages.count):
             self._finish(stage, self._long_pass(stage))
 
-    def _segment(self, index: str, valid: int) -> _Segment:
-        vectors = Vectors(self.w, self.lanes)
+    def _segment(self, index: str, valid: int, lanes: int = 0) -> _Segment:
+        vectors = Vectors(self.w, lanes or self.lanes)
         vectors.math = self.math
         return _Segment(vectors, index, valid)
 
@@ -167,7 +205,10 @@ class LoopWriter:
                     c.next = new[m].name
             totals = {m: Value(c.name, sums[m]) for m, c in carried.items()}
         if rest:
-            last = self._segment(str(rounds * self.lanes), rest)
+            lanes = self.lanes
+            while rounds <= FEW_ROUNDS and lanes // 2 >= rest:
+                lanes //= 2
+            last = self._segment(str(rounds * self.lanes), rest, lanes)
             totals = self._pass(last, stage, sums, totals)
         return totals  # type: ignore[return-value]
 
@@ -206,7 +247,7 @@ class LoopWriter:
                 d = types[m] if types else m.out.aval.dtype.short
                 value = self._only_valid(s, m, s.vectors.cast(value, d))
                 if before is not None:
-                    value = self._combine(s.vectors, m, before[m], value)
+                    value = self._combine(self.whole, m, before[m], self._widened(m, value, s))
                 joined[m] = value
             else:
                 self._accumulate(m, s, value)
@@ -355,6 +396,20 @@ class LoopWriter:
         )
         return Value(self.w.emit(text), value.dtype)
 
+    def _widened(self, m: Member, value: Value, s: _Segment) -> Value:
+        """A shorter vector with the identity behind it."""
+        if s.lanes == self.lanes:
+            return value
+        kind = vector(value.dtype, s.lanes)
+        more = self._identity(m, value.dtype, s.lanes).name
+        picks = ", ".join(f"i32 {min(j, s.lanes)}" for j in range(self.lanes))
+        return Value(
+            self.w.emit(
+                f"shufflevector {kind} {value.name}, {kind} {more}, <{self.lanes} x i32> <{picks}>"
+            ),
+            value.dtype,
+        )
+
     def _across(self, m: Member, value: Value) -> Value:
         """All lanes joined, by halves: a vector of one element."""
         lanes = self.lanes
@@ -378,22 +433,32 @@ class LoopWriter:
         return value
 
     def _accumulate(self, m: Member, s: _Segment, value: Value) -> None:
-        """Join a value of every element with what is in memory."""
+        """Join a value of every element with what is there already."""
+        if m in self.sums:
+            self._sum_up(s.vectors, m, value)
+            return
         write = self._write(m)
         old = self._load_at(self._pointer(write, s), write, s, m.out.aval.dtype.short)
         new = self._combine(s.vectors, m, old, value)
         self._store_at(write, s, new)
 
     def _accumulate_row(self, m: Member, value: Value) -> None:
+        if m in self.sums:
+            self._sum_up(self.row, m, value)
+            return
         d = m.out.aval.dtype.short
         pointer = self.pointers[self._key(self._write(m))]
         old = self._load_one(pointer, d)
         self._store_one(pointer, self._combine(self.row, m, old, value))
 
+    def _sum_up(self, vectors: Vectors, m: Member, value: Value) -> None:
+        before = Value(self.sums[m].name, value.dtype)
+        self.sums[m].next = self._combine(vectors, m, before, value).name
+
     def _clear_accumulators(self) -> None:
         """Memory in which values add up begins with the identity."""
         for m in self.nest.members:
-            if m.combine is None or not self._adds_up_in_memory(m):
+            if m.combine is None or not self._adds_up_in_memory(m) or m in self.sums:
                 continue
             d, n = m.out.aval.dtype.short, m.out.aval.size
             base = self._argument(m.out)

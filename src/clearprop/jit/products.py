@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from clearprop.jit import gemm
+from clearprop.jit import gemm, tiny
 from clearprop.jit.access import Access, Shape, row_major
 from clearprop.jit.schedule import Product
 from clearprop.jit.target import Target
@@ -63,7 +63,8 @@ def write_product(p: Product, target: Target) -> tuple[str, str, frozenset[str],
     that calls the function `kernel`, whose text refers to itself as @KERNEL.
     """
     shape, a, b = product_of(p)
-    text, declares, shared = gemm.kernel("KERNEL", shape, target)
+    write = tiny.kernel if tiny.suits(shape, target) else gemm.kernel
+    text, declares, shared = write("KERNEL", shape, target)
     w = Writer()
     batch = p.a.shape[:-2]
     strides = {
