@@ -5,8 +5,8 @@ import ctypes
 import numpy as np
 import pytest
 
-from clearprop.jit.engine import compile_text, host
 from clearprop.jit import tiny
+from clearprop.jit.engine import compile_text, host
 from clearprop.jit.gemm import Product, kernel
 
 SIZES = [1, 2, 3, 4, 5, 7, 8, 10, 12, 13, 16, 17, 24, 31, 33, 48, 64, 65, 100]
