@@ -14,7 +14,11 @@ LAYERS = [
     {"ops"},
     {"autograd", "graph"},
     {"jit"},
+<<<<<<< HEAD
     {"nn", "data", "special"},
+=======
+    {"nn", "data", "func"},
+>>>>>>> 9f002ea (func: grad, vjp, jvp, linearize, Jacobians, Hessians, vmap by the kind of a primitive, functional_call)
     {"optim", "explanation", "serialization"},
     {"train"},
     {"cli"},

@@ -14,6 +14,7 @@ PACKAGES = [
     "clearprop.autograd",
     "clearprop.data",
     "clearprop.explanation",
+    "clearprop.func",
     "clearprop.nn",
     "clearprop.nn.functional",
     "clearprop.nn.init",

@@ -2,7 +2,6 @@
 
 from clearprop.autograd.anomaly import detect_anomaly, set_detect_anomaly
 from clearprop.autograd.function import Function, once_differentiable
-from clearprop.autograd.functional import RemovableHandle, backward, grad
 from clearprop.autograd.gradcheck import GradcheckError, gradcheck, gradgradcheck
 from clearprop.autograd.modes import (
     enable_grad,
@@ -11,6 +10,7 @@ from clearprop.autograd.modes import (
     no_grad,
     set_grad_enabled,
 )
+from clearprop.autograd.reverse import RemovableHandle, backward, grad
 from clearprop.core import Tensor as Variable
 
 __all__ = [

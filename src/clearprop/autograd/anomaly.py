@@ -74,7 +74,7 @@ class Checked:
     def entered(self, module: Any) -> None:
         """Nothing is traced here."""
 
-    def refuse(self, what: str, why: str) -> None:
+    def refuse(self, what: str, why: str, value: Any = None) -> None:
         """Every value is known here."""
 
     def _check(self, prim: Primitive, values: Sequence[Any], outs: Sequence[Any]) -> None:

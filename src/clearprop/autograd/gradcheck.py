@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from clearprop.autograd.functional import grad
+from clearprop.autograd.reverse import grad
 from clearprop.core import Tensor
 from clearprop.errors import AutogradError
 from clearprop.ops import from_numpy

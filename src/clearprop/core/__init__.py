@@ -25,6 +25,9 @@ from clearprop.core.dtypes import (
 from clearprop.core.node import Leaf, Node, Pick
 from clearprop.core.number import Number, count_up
 from clearprop.core.primitive import (
+    ALIGNED,
+    LEADING,
+    LOOP,
     TABLE,
     Contract,
     Example,
@@ -51,7 +54,10 @@ from clearprop.core.tensor import (
 )
 
 __all__ = [
+    "ALIGNED",
     "DTYPES",
+    "LEADING",
+    "LOOP",
     "TABLE",
     "Aval",
     "Context",

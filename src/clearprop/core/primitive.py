@@ -7,6 +7,8 @@ only shape and dtype, a name that begins with `_` keeps nothing.
 
     tanh = primitive("tanh", eager=np.tanh, shape=same, vjp=(lambda g, out, _x: g * (1 + out) * (1 -
     out),), ...)
+
+`batch` says how the op runs with one more axis in front of its inputs (see autograd.batching).
 """
 
 from __future__ import annotations
@@ -88,6 +90,13 @@ class Opaque:
 
 Lowering = Map | Reduce | Scan | Indexed | View | Contract | Opaque
 
+# With a batch axis in front of every input: ALIGNED, params that count axes move along (what Map,
+# Reduce and View mean); LEADING, any axes in front are batch axes already, params stay; LOOP, one
+# run per example (Contract and Opaque, if they say nothing else). Or a rule, called as
+# `rule(size, mapped, *inputs, **params)`; inputs whose `mapped` is True have the axis.
+ALIGNED, LEADING, LOOP = "aligned", "leading", "loop"
+Batch = str | Callable[..., Any]
+
 
 @dataclass(frozen=True)
 class Example:
@@ -110,6 +119,7 @@ class Primitive:
     shape: Callable[..., Any]
     vjp: tuple[Rule | None, ...]
     lower: Lowering
+    batch: Batch = LOOP
     domain: tuple[float, float] = (-2.0, 2.0)
     kinks: tuple[float, ...] = ()
     examples: tuple[Example, ...] = ()
@@ -204,6 +214,7 @@ def primitive(
     shape: Callable[..., Any],
     vjp: Sequence[Rule | None],
     lower: Lowering,
+    batch: Batch | None = None,
     domain: tuple[float, float] = (-2.0, 2.0),
     kinks: tuple[float, ...] = (),
     examples: Sequence[Example] = (),
@@ -214,9 +225,12 @@ def primitive(
 
     `vjp`: one rule per positional input, None = not differentiable. A variadic primitive (any
     number of inputs) has one rule, called as `rule(i, g, out, *inputs, **params)` for input i.
-    `domain`: where finite differences are valid.
+    `domain`: where finite differences are valid. `batch`: what vmap does, if the kind does not
+    say it.
     """
     vjp = tuple(vjp)
+    if batch is None:
+        batch = ALIGNED if isinstance(lower, Map | Reduce | View) else LOOP
     assert name not in TABLE, f"primitive {name!r} is entered twice"
     assert doc, f"primitive {name!r} has no doc"
     assert domain[0] < domain[1], f"primitive {name!r}: empty domain {domain}"
@@ -230,8 +244,9 @@ def primitive(
             f" {1 + len(kept)} arguments"
         )
     entry = Primitive(
-        name=name, doc=doc, eager=eager, shape=shape, vjp=vjp, lower=lower, domain=domain,
-        kinks=kinks, examples=tuple(examples), variadic=variadic, outputs=outputs, keep=keep,
+        name=name, doc=doc, eager=eager, shape=shape, vjp=vjp, lower=lower, batch=batch,
+        domain=domain, kinks=kinks, examples=tuple(examples), variadic=variadic, outputs=outputs,
+        keep=keep,
         plans=() if variadic or not vjp else _plans(vjp, keep),
         array_rules=vjp if _for_arrays(vjp, variadic) else None,
     )  # fmt: skip

@@ -71,7 +71,7 @@ class Interpreter(Protocol):
         """A module has been called."""
         ...
 
-    def refuse(self, what: str, why: str) -> None:
+    def refuse(self, what: str, why: str, value: Any = None) -> None:
         """Called before something that only works on values that are known; may raise."""
         ...
 

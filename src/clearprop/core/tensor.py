@@ -268,7 +268,7 @@ class Tensor:
         value = self.value
         interpreter = local.c.interpreter
         if interpreter is not None:
-            interpreter.refuse(f"{what} of {self.aval}", NOT_KNOWN)
+            interpreter.refuse(f"{what} of {self.aval}", NOT_KNOWN, value)
         if value.__class__ is not np.ndarray:
             raise TraceError(f"{what} of a tensor {self.aval} that a trace has left behind: {LOST}")
         return value  # type: ignore[no-any-return]

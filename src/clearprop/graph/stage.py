@@ -182,7 +182,7 @@ class Stage:
         """Note what the module is made of, before its forward decides on it."""
         self.modules.setdefault(id(module), Parts(module))
 
-    def refuse(self, what: str, why: str) -> None:
+    def refuse(self, what: str, why: str, value: Any = None) -> None:
         """Raise the error for a program that wants something which only a run can give."""
         raise TraceError(f"{self.graph.name}: {what} {self.origin()}: {why}")
 

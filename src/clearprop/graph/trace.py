@@ -11,12 +11,12 @@ from typing import Any
 import numpy as np
 
 from clearprop.core import Leaf, Tensor, grad_of, wrap
+from clearprop.core.tree import map_tensors, tensors_in
 from clearprop.errors import TraceError
 from clearprop.graph.ir import Var, aval_of
 from clearprop.graph.stage import Stage
 from clearprop.graph.symbols import Memory, Parts
 from clearprop.graph.traced import Condition, GradientEffect, Source, Traced
-from clearprop.graph.tree import map_tensors, tensors_in
 from clearprop.graph.verify import verify
 
 

@@ -12,11 +12,11 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from clearprop.core import Tensor, grad_of, wrap
+from clearprop.core.tree import map_tensors, tensors_in
 from clearprop.errors import TraceError
 from clearprop.graph.evaluate import evaluate
 from clearprop.graph.ir import Graph
 from clearprop.graph.symbols import Assumption, Parts
-from clearprop.graph.tree import map_tensors, tensors_in
 
 
 class Source(NamedTuple):

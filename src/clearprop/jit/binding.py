@@ -12,8 +12,8 @@ import numpy as np
 
 from clearprop.core import Tensor, grad_of, version_cell, wrap
 from clearprop.core.state import changes, local
+from clearprop.core.tree import tensors_in
 from clearprop.graph import Traced, Var
-from clearprop.graph.tree import tensors_in
 from clearprop.jit import builtin
 from clearprop.jit.callable import NativeCallable
 from clearprop.jit.guards import Names

@@ -19,10 +19,10 @@ import numpy as np
 
 from clearprop.core import Tensor, bump, grad_of, local, wrap
 from clearprop.core.state import changes
+from clearprop.core.tree import map_tensors, structure, tensors_in
 from clearprop.errors import ShapeError
 from clearprop.flags import flags
 from clearprop.graph import Graph, Traced, optimize, text, trace
-from clearprop.graph.tree import map_tensors, structure, tensors_in
 from clearprop.jit import watch
 from clearprop.jit.callable import NativeCallable
 from clearprop.jit.guards import Names

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from clearprop.autograd import Function
-from clearprop.autograd.functional import grad
+from clearprop.autograd.reverse import grad
 from clearprop.core import Tensor, local, wrap
 from clearprop.graph import Graph, replay
 

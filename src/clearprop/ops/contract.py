@@ -4,12 +4,28 @@ to that form.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from clearprop.core import Aval, Contract, Example, Tensor, apply2, float64, primitive
 from clearprop.errors import DtypeError, ShapeError
 from clearprop.ops.broadcasting import broadcast_shapes, expand_to, here, need_tensors, tensor_of
 from clearprop.ops.movement import reshape_to
+
+
+def _batched_matmul(size: int, mapped: Any, x: Tensor, y: Tensor) -> Tensor:
+    """vmap of a product: one large product where the right side is the same for all examples."""
+    if mapped[1] or x.ndim != 3:
+        if not all(mapped):
+            i = 1 if mapped[0] else 0
+            one = (x, y)[i]
+            wide = expand_to(reshape_to(one, (1, *one.shape)), (size, *one.shape))
+            x, y = (x, wide) if i else (wide, y)
+        return apply2(MATMUL, x, y)
+    n, m, k = x.shape
+    return reshape_to(apply2(MATMUL, reshape_to(x, (n * m, k)), y), (n, m, y.shape[-1]))
+
 
 MATMUL = primitive(
     "matmul",
@@ -21,6 +37,7 @@ MATMUL = primitive(
         lambda g, _out, x, _y: x.mT @ g,
     ),
     lower=Contract(),
+    batch=_batched_matmul,
     examples=(
         Example((Aval((2, 3), float64), Aval((3, 4), float64))),
         Example((Aval((5, 2, 3), float64), Aval((5, 3, 1), float64))),

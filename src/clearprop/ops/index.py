@@ -10,7 +10,18 @@ from typing import Any
 
 import numpy as np
 
-from clearprop.core import Aval, Example, Indexed, Tensor, apply, float64, int64, primitive, wrap
+from clearprop.core import (
+    ALIGNED,
+    Aval,
+    Example,
+    Indexed,
+    Tensor,
+    apply,
+    float64,
+    int64,
+    primitive,
+    wrap,
+)
 from clearprop.core.tensor import known
 from clearprop.errors import DtypeError, ShapeError
 from clearprop.ops.broadcasting import (
@@ -41,6 +52,33 @@ def zeros_of(x_aval: Any, g: Tensor) -> Tensor:
     return zeros_for(Aval(x_aval.shape, g.dtype))
 
 
+def _widened(size: int, mapped: Any, x: Tensor, n: int, more: Any) -> list[Tensor]:
+    """x and the index of vmapped indexing over its first axes, the number of the example in front
+    of it.
+    """
+    wide = [
+        y if m else expand_to(reshape_to(y, (1, *y.shape)), (size, *y.shape))
+        for y, m in zip((x, *more), mapped, strict=True)
+    ]
+    idx = wide[n:]
+    numbers = wrap(np.arange(size).reshape(size, *(1,) * (idx[0].ndim - 1)), None)
+    return [*wide[:n], expand_to(numbers, idx[0].shape), *idx]
+
+
+def _batched_take(size: int, mapped: Any, x: Tensor, *idx: Tensor) -> Tensor:
+    if mapped[0]:
+        return apply(TAKE, *_widened(size, mapped, x, 1, idx))
+    shape = next(i.shape for i, m in zip(idx, mapped[1:], strict=True) if m)
+    return apply(TAKE, x, *(expand_to(i, shape) for i in idx))
+
+
+def _batched_put(prim: Any) -> Any:
+    def rule(size: int, mapped: Any, base: Tensor, values: Tensor, *idx: Tensor) -> Tensor:
+        return apply(prim(), *_widened(size, mapped, base, 2, (values, *idx)))
+
+    return rule
+
+
 TAKE = primitive(
     "take",
     doc=(
@@ -52,6 +90,7 @@ TAKE = primitive(
     vjp=(_take_rule,),
     variadic=True,
     lower=Indexed(),
+    batch=_batched_take,
     examples=_TAKE,
 )
 
@@ -96,6 +135,7 @@ PUT_ADD = primitive(
     vjp=(_put_add_rule,),
     variadic=True,
     lower=Indexed("add"),
+    batch=_batched_put(lambda: PUT_ADD),
     examples=_PUT,
 )
 PUT = primitive(
@@ -106,6 +146,7 @@ PUT = primitive(
     vjp=(_put_rule,),
     variadic=True,
     lower=Indexed("set"),
+    batch=_batched_put(lambda: PUT),
     examples=(
         Example(
             (Aval((4, 3), float64), Aval((2, 3), float64), Aval((2,), int64)),
@@ -128,6 +169,7 @@ GATHER = primitive(
         None,
     ),
     lower=Indexed(along=True),
+    batch=ALIGNED,
     examples=(Example((Aval((3, 2), float64), Aval((2, 2), int64)), {"dim": 0}, (None, _ROWS)),),
 )
 
@@ -158,6 +200,7 @@ SCATTER_ADD = primitive(
         lambda g, _out, _base, index, _src, *, dim: apply(GATHER, g, index, dim=dim),
     ),
     lower=Indexed("add", along=True),
+    batch=ALIGNED,
     examples=(
         Example(
             (Aval((3, 2), float64), Aval((2, 2), int64), Aval((2, 2), float64)),

@@ -74,6 +74,11 @@ reshape_p = primitive(
     ),
 )
 
+
+def _batched_permute(size: int, mapped: Any, x: Tensor, *, dims: tuple[int, ...]) -> Tensor:
+    return permute(x, (0, *(d + 1 for d in dims)))
+
+
 permute_p = primitive(
     "permute",
     doc="Axes in another order: axis i of the result is axis dims[i] of x.",
@@ -81,6 +86,7 @@ permute_p = primitive(
     shape=lambda x, *, dims: Aval(tuple(x.shape[d] for d in dims), x.dtype),
     vjp=(lambda g, _out, _x, *, dims: permute(g, _inverse(dims)),),
     lower=View(),
+    batch=_batched_permute,
     examples=(
         Example((_f(4, 3),), {"dims": (1, 0)}),
         Example((_f(2, 3, 4),), {"dims": (2, 0, 1)}),

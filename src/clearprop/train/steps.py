@@ -8,8 +8,8 @@ from typing import Any
 
 from clearprop import jit
 from clearprop.core import Tensor
+from clearprop.core.tree import map_tensors
 from clearprop.errors import TraceError
-from clearprop.graph.tree import map_tensors
 from clearprop.optim import clip_grad_norm_
 
 IN_EAGER_MODE = (

@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from clearprop.core import Tensor
+from clearprop.core.tensor import Tensor
 
 
 def tensors_in(tree: Any) -> list[Tensor]:
@@ -26,17 +26,28 @@ def _walk(tree: Any) -> Iterator[Tensor]:
             yield from _walk(part)
 
 
-def map_tensors(function: Callable[[Tensor], Any], tree: Any) -> Any:
-    """The tree with every Tensor t replaced by function(t); other leaves stay."""
+def others_in(tree: Any) -> list[Any]:
+    """The leaves of the tree that are no Tensors."""
+    others: list[Any] = []
+    map_tensors(lambda _: None, tree, others.append)
+    return others
+
+
+def map_tensors(
+    function: Callable[[Tensor], Any], tree: Any, other: Callable[[Any], Any] | None = None
+) -> Any:
+    """The tree with every Tensor t replaced by function(t); other leaves stay, or go through
+    `other`.
+    """
     if isinstance(tree, Tensor):
         return function(tree)
     if isinstance(tree, tuple | list):
-        parts = [map_tensors(function, part) for part in tree]
+        parts = [map_tensors(function, part, other) for part in tree]
         named = hasattr(tree, "_fields")  # a NamedTuple takes its parts one by one
         return type(tree)(*parts) if named else type(tree)(parts)
     if isinstance(tree, dict):
-        return {k: map_tensors(function, part) for k, part in tree.items()}
-    return tree
+        return {k: map_tensors(function, part, other) for k, part in tree.items()}
+    return tree if other is None else other(tree)
 
 
 def structure(tree: Any) -> Any:
