@@ -14,11 +14,7 @@ LAYERS = [
     {"ops"},
     {"autograd", "graph"},
     {"jit"},
-<<<<<<< HEAD
-    {"nn", "data", "special"},
-=======
-    {"nn", "data", "func"},
->>>>>>> 9f002ea (func: grad, vjp, jvp, linearize, Jacobians, Hessians, vmap by the kind of a primitive, functional_call)
+    {"nn", "data", "func", "special"},
     {"optim", "explanation", "serialization"},
     {"train"},
     {"cli"},

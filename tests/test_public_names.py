@@ -12,6 +12,7 @@ import clearprop as cp
 PACKAGES = [
     "clearprop",
     "clearprop.autograd",
+    "clearprop.autograd.functional",
     "clearprop.data",
     "clearprop.explanation",
     "clearprop.func",

@@ -13,6 +13,7 @@ from scipy import special
 
 import clearprop.optim  # noqa: F401  its primitive is in the table, too
 from clearprop.autograd import grad
+from clearprop.autograd.batching import vmap
 from clearprop.core import (
     Aval,
     Map,
@@ -203,6 +204,29 @@ def check_second_vjp(case: Case) -> None:
     )
     numerical = directional(lambda ts: energy(ts).item(), xs, directions, 1e-6)
     assert abs(analytical - numerical) <= 1e-5 * max(1.0, abs(numerical)), (analytical, numerical)
+
+
+def check_batched(case: Case) -> None:
+    """vmap over all inputs, and over the first or the last alone, is one run per example."""
+    size = 3
+    many = [Case(case.prim, case.avals, case.params, case.values, n).arrays() for n in range(size)]
+    first = many[0]
+    n = len(first)
+    for mapped in {(True,) * n, (True, *[False] * (n - 1)), (*[False] * (n - 1), True)}:
+        xs = [
+            wrap(np.stack([row[i] for row in many]) if mapped[i] else first[i], None)
+            for i in range(n)
+        ]
+        dims = tuple(0 if m else None for m in mapped)
+        got = vmap(lambda *ts: tuple(run(case, list(ts))), in_dims=dims)(*xs)
+        rows = []
+        for k in range(size):
+            picked = [many[k][i] if mapped[i] else first[i] for i in range(n)]
+            rows.append(run(case, [wrap(a, None) for a in picked]))
+        for i, y in enumerate(got):
+            wanted = np.stack([row[i].numpy() for row in rows])
+            assert y.value.dtype == wanted.dtype and y.shape == wanted.shape, f"{case} {mapped}"
+            np.testing.assert_allclose(y.numpy(), wanted, 1e-12, 1e-12, err_msg=f"{case} {mapped}")
 
 
 def check_trace(case: Case) -> None:

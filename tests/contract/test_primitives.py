@@ -6,7 +6,15 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from checks import cases, check_formula, check_second_vjp, check_shape, check_trace, check_vjp
+from checks import (
+    cases,
+    check_batched,
+    check_formula,
+    check_second_vjp,
+    check_shape,
+    check_trace,
+    check_vjp,
+)
 
 from clearprop.core import TABLE, Map
 
@@ -32,6 +40,11 @@ def test_vjp_of_vjp_agrees_with_finite_differences(case):
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_traced_and_simplified_it_is_the_same_to_the_bit(case):
     check_trace(case)
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_on_a_batch_it_is_one_run_per_example(case):
+    check_batched(case)
 
 
 @pytest.mark.parametrize("case", [c for c in CASES if isinstance(c.prim.lower, Map)], ids=str)

@@ -102,6 +102,20 @@ class Batching:
         finally:
             c.interpreter = inner
 
+    @contextmanager
+    def inside(self) -> Iterator[None]:
+        """What runs in this block runs on batched tensors."""
+        c = local.c
+        before, c.interpreter = c.interpreter, self
+        try:
+            yield
+        finally:
+            c.interpreter = before
+
+    def watched(self, x: Tensor) -> bool:
+        """Whether the tape outside records what happens to x."""
+        return self.lift(x)[0].node is not None
+
     def lift(self, x: Tensor) -> tuple[Tensor, bool]:
         """The tensor behind x, and whether it has the batch axis."""
         value = x.value
@@ -156,16 +170,19 @@ class Batching:
         if self.randomness == "error":
             raise ShapeError(RANDOM.format(here=here()))
         if self.randomness == "same":
-            return draw() if self.outer is None else self.outer.drawn(aval, draw)
+            with self.outside():
+                return draw() if self.outer is None else self.outer.drawn(aval, draw)
         shape = (self.size, *aval.shape)
 
         def draw_all() -> np.ndarray:
             rows = [np.asarray(draw()) for _ in range(self.size)]
             return np.stack(rows) if rows else np.empty(shape, aval.dtype.np)
 
-        if self.outer is None:
-            return Batched(self, wrap(draw_all(), None), True)
-        rows = self.outer.drawn(Aval(shape, aval.dtype), draw_all)
+        with self.outside():
+            if self.outer is None:
+                rows = draw_all()
+            else:
+                rows = self.outer.drawn(Aval(shape, aval.dtype), draw_all)
         return Batched(self, wrap(rows, None), True)
 
     def contiguous(self, x: Tensor, clone: Callable[[Tensor], Tensor]) -> Tensor:

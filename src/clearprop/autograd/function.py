@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
+from clearprop.autograd.batching import Batching, with_axis
 from clearprop.core import Aval, Leaf, Node, Pick, Tensor, local, wrap
 from clearprop.core.dtypes import FLOAT
 from clearprop.core.node import SECOND_BACKWARD, sequence
@@ -33,6 +34,8 @@ class FunctionCtx:
         self._own_outputs: dict[int, int] = {}
         self._node: Any = None
         self.needs_input_grad: tuple[bool, ...] = ()
+        self.many = False  # whether forward returned several outputs
+        self.mapped: list[bool] = []  # which of them differ between examples, inside vmap
 
     def save_for_backward(self, *tensors: Tensor | None) -> None:
         """Keep tensors (inputs, outputs, or others) for backward; overwriting them later is
@@ -205,9 +208,14 @@ class Function:
         edges = tuple(x.node for x in tensors)
         separate = cls.setup_context is not Function.setup_context
         c.grad = False
+        layer = c.interpreter
+        behind = before and isinstance(layer, Batching) and any(layer.watched(x) for x in tensors)
         try:
-            outs = cls.forward(*args) if separate else cls.forward(ctx, *args)
-            if separate:
+            if behind:
+                outs = _behind(cls, ctx, args)
+            else:
+                outs = cls.forward(*args) if separate else cls.forward(ctx, *args)
+            if separate and not behind:
                 cls.setup_context(ctx, args, outs)
         finally:
             c.grad = before
@@ -260,6 +268,72 @@ def _connect(node: FunctionNode, ctx: FunctionCtx, args: tuple[Any, ...], i: int
             ctx._own_outputs[id(y)] = i
     out.node = node.picks[i] if node.picks else node
     return out
+
+
+def _behind(cls: type[Function], ctx: FunctionCtx, args: tuple[Any, ...]) -> Any:
+    """Inside vmap: run the block so that the tensors behind the batched ones are connected by its
+    backward, which runs inside vmap, too.
+    """
+    c = local.c
+    layer = c.interpreter
+    assert isinstance(layer, Batching)
+    lifted = [layer.lift(a) if isinstance(a, Tensor) else (a, False) for a in args]
+    with layer.outside():
+        c.grad = True
+        outs = _Behind.apply(layer, cls, ctx, [m for _, m in lifted], *(x for x, _ in lifted))
+    wrapped = tuple(layer.wrapped(y, m) for y, m in zip(outs, ctx.mapped, strict=True))
+    return wrapped if ctx.many else wrapped[0]
+
+
+class _Behind(Function):
+    """The block of `_behind`, outside vmap."""
+
+    @staticmethod
+    def forward(ctx: Any, layer: Batching, cls: Any, inner: Any, mapped: Any, *xs: Any) -> Any:
+        inner.needs_input_grad = ctx.needs_input_grad[4:]
+        with layer.inside():
+            args = [
+                layer.wrapped(x, m) if isinstance(x, Tensor) else x
+                for x, m in zip(xs, mapped, strict=True)
+            ]
+            separate = cls.setup_context is not Function.setup_context
+            outs = cls.forward(*args) if separate else cls.forward(inner, *args)
+            if separate:
+                cls.setup_context(inner, tuple(args), outs)
+        inner.many = isinstance(outs, tuple | list)
+        results = list(outs) if inner.many else [outs]
+        pairs = [layer.lift(y) for y in results]
+        inner.mapped = [m for _, m in pairs]
+        places = {id(y): i for i, y in enumerate(results)}
+        ctx.own = {k: places[id(t)] for k, t in enumerate(inner._saved or ()) if id(t) in places}
+        ctx.layer, ctx.cls, ctx.inner, ctx.inputs = layer, cls, inner, mapped
+        ctx.save_for_backward(*(y for y, _ in pairs))
+        return tuple(y for y, _ in pairs)
+
+    @staticmethod
+    def backward(ctx: Any, *gs: Any) -> Any:
+        layer, inner = ctx.layer, ctx.inner
+        ys = ctx.saved_tensors  # with their history, for a derivative of this derivative
+        with layer.inside():
+            saved = list(inner._saved)
+            for k, i in ctx.own.items():
+                saved[k] = layer.wrapped(ys[i], inner.mapped[i])
+            inner._saved = tuple(saved)
+            inner._versions = tuple(0 if t is None else t._version for t in saved)
+            wrapped = [
+                None if g is None else layer.wrapped(g, m)
+                for g, m in zip(gs, inner.mapped, strict=True)
+            ]
+            grads = ctx.cls.backward(inner, *wrapped)
+            parts = list(grads) if isinstance(grads, tuple | list) else [grads]
+            found = []
+            for part, wants in zip(parts, ctx.inputs, strict=False):
+                g, m = (None, False) if part is None else layer.lift(part)
+                # (what is mapped where the input is not is summed over the batch)
+                found.append((g, m, wants))
+        return (None,) * 4 + tuple(
+            with_axis(g, m, layer.size) if g is not None and wants else g for g, m, wants in found
+        )
 
 
 def once_differentiable(f: Callable[..., Any]) -> Callable[..., Any]:

@@ -32,13 +32,12 @@ def variable(x: Tensor, op: str) -> Tensor:
         raise AutogradError(
             f"{op}: only floating-point tensors can be differentiated by, got {x.aval}{here()}"
         )
-    layer = local.c.interpreter
-    if isinstance(layer, Batching):
-        physical, mapped = layer.lift(x)
-        out = layer.wrapped(physical, mapped)
-    elif x.node is not None:
+    if x.node is not None:
         with _recording():
             return apply1(movement.clone_p, x)
+    layer = local.c.interpreter
+    if isinstance(layer, Batching):  # the tensors behind it are not what is differentiated by
+        out = layer.wrapped(*layer.lift(x))
     else:
         out = wrap(x.value, None)
         out.cell = version_cell(x)

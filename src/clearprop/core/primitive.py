@@ -90,10 +90,10 @@ class Opaque:
 
 Lowering = Map | Reduce | Scan | Indexed | View | Contract | Opaque
 
-# With a batch axis in front of every input: ALIGNED, params that count axes move along (what Map,
-# Reduce and View mean); LEADING, any axes in front are batch axes already, params stay; LOOP, one
-# run per example (Contract and Opaque, if they say nothing else). Or a rule, called as
-# `rule(size, mapped, *inputs, **params)`; inputs whose `mapped` is True have the axis.
+# With a batch axis in front of every input: ALIGNED, params that count axes move along (what all
+# kinds but Contract, Opaque and Indexed mean); LEADING, any axes in front are batch axes already
+# and params stay; LOOP, one run per example (those three, if they say nothing else). Or a rule,
+# called as `rule(size, mapped, *inputs, **params)`; inputs whose `mapped` is True have the axis.
 ALIGNED, LEADING, LOOP = "aligned", "leading", "loop"
 Batch = str | Callable[..., Any]
 
@@ -230,7 +230,10 @@ def primitive(
     """
     vjp = tuple(vjp)
     if batch is None:
-        batch = ALIGNED if isinstance(lower, Map | Reduce | View) else LOOP
+        alone = isinstance(lower, Map | Reduce | Scan | View) or getattr(
+            lower, "elementwise", False
+        )
+        batch = ALIGNED if alone else LOOP
     assert name not in TABLE, f"primitive {name!r} is entered twice"
     assert doc, f"primitive {name!r} has no doc"
     assert domain[0] < domain[1], f"primitive {name!r}: empty domain {domain}"

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from clearprop.core import (
+    ALIGNED,
     Aval,
     Example,
     Opaque,
@@ -54,6 +55,7 @@ argsort_p = primitive(
     shape=lambda x, *, dim, descending: Aval(x.shape, int64),
     vjp=(None,),
     lower=Opaque("sorts"),
+    batch=ALIGNED,
     examples=(
         Example((Aval((3, 4), float64),), {"dim": 1, "descending": False}),
         Example((Aval((3, 4), float64),), {"dim": 0, "descending": True}),

@@ -23,9 +23,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from clearprop.core import Aval, Contract, Example, apply, float64, primitive
+from clearprop.core import Aval, Contract, Example, Tensor, apply, float64, primitive
 from clearprop.ops import convolution_kernels as kernels
 from clearprop.ops.convolution_kernels import output_size
+from clearprop.ops.movement import expand, permute, reshape_to
 
 
 def _f(*shape: int) -> Aval:
@@ -58,6 +59,54 @@ def _output_shape(
     return Aval((x.shape[0], w.shape[0], *sizes), x.dtype)
 
 
+# ---------------------------------------------------------------------- many examples at once
+def _repeated(size: int, x: Tensor, mapped: bool) -> Tensor:
+    return x if mapped else expand(reshape_to(x, (1, *x.shape)), (size, *x.shape))
+
+
+def _as_samples(x: Tensor) -> Tensor:
+    """(B, N, C, *S) -> (B N, C, *S)."""
+    return reshape_to(x, (x.shape[0] * x.shape[1], *x.shape[2:]))
+
+
+def _as_channels(x: Tensor) -> Tensor:
+    """(B, N, C, *S) -> (N, B C, *S): the examples become groups of channels."""
+    moved = permute(x, (1, 0, *range(2, x.ndim)))
+    return reshape_to(moved, (x.shape[1], x.shape[0] * x.shape[2], *x.shape[3:]))
+
+
+def _from_channels(y: Tensor, size: int) -> Tensor:
+    """(N, B C, *S) -> (B, N, C, *S)."""
+    apart = reshape_to(y, (y.shape[0], size, y.shape[1] // size, *y.shape[2:]))
+    return permute(apart, (1, 0, *range(2, apart.ndim)))
+
+
+def _batched(prim: Any) -> Any:
+    """vmap of a convolution or its input gradient: examples are samples where the weight is the
+    same for all, else groups.
+    """
+
+    def rule(
+        size: int, mapped: Any, x: Tensor, w: Tensor, /, *, groups: int, **params: Any
+    ) -> Tensor:
+        if not mapped[1]:
+            y = apply(prim(), _as_samples(x), w, groups=groups, **params)
+            return reshape_to(y, (size, x.shape[1], *y.shape[1:]))
+        wide = _as_channels(_repeated(size, x, mapped[0]))
+        y = apply(prim(), wide, _as_samples(w), groups=groups * size, **params)
+        return _from_channels(y, size)
+
+    return rule
+
+
+def _batched_weight(
+    size: int, mapped: Any, x: Tensor, g: Tensor, *, groups: int, **params: Any
+) -> Tensor:
+    wide = [_as_channels(_repeated(size, t, m)) for t, m in zip((x, g), mapped, strict=True)]
+    w = apply(CONVOLUTION_WEIGHT, *wide, groups=groups * size, **params)
+    return reshape_to(w, (size, w.shape[0] // size, *w.shape[1:]))
+
+
 CONVOLUTION = primitive(
     "convolution",
     doc="y[n,o,t] = sum over c, k of w[o,c,k] x[n,c, t*stride + k*dilation - padding].",
@@ -72,6 +121,7 @@ CONVOLUTION = primitive(
         ),
     ),
     lower=Contract(),
+    batch=_batched(lambda: CONVOLUTION),
     examples=[Example((_f(*x), _f(*w)), p) for x, w, _, p in _CASES],
 )
 
@@ -89,6 +139,7 @@ CONVOLUTION_INPUT = primitive(
         ),
     ),
     lower=Contract(),
+    batch=_batched(lambda: CONVOLUTION_INPUT),
     examples=[Example((_f(*y), _f(*w)), {**p, "size": x[2:]}) for x, w, y, p in _CASES],
 )
 
@@ -106,6 +157,7 @@ CONVOLUTION_WEIGHT = primitive(
         lambda v, _out, x, _g, *, kernel, **params: apply(CONVOLUTION, x, v, **params),
     ),
     lower=Contract(),
+    batch=_batched_weight,
     examples=[Example((_f(*x), _f(*y)), {**p, "kernel": w[2:]}) for x, w, y, p in _CASES],
 )
 
