@@ -23,6 +23,7 @@ PACKAGES = [
     "clearprop.ops",
     "clearprop.optim",
     "clearprop.optim.lr_scheduler",
+    "clearprop.optim.swa_utils",
     "clearprop.serialization",
     "clearprop.special",
     "clearprop.train",
