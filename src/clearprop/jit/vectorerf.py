@@ -61,16 +61,20 @@ def _series(b: Body, x: str) -> str:
 
 
 def _tail(b: Body, a: str) -> str:
-    """erfc for a from 1/2 on. What rounding takes from a^2 and from the quotients is put back."""
+    """erfc for a from 1/2 on. What rounding takes away on the way is put back."""
     a = b.choose(b.is_("ogt", a, LIMIT[b.d]), LIMIT[b.d], a)
     k = MIDDLE[b.d]
-    value = b.polynomial(b.div(b.sub(a, k), b.add(a, k)), SCALED[b.d])
+    first, *rest = SCALED[b.d]
+    u = b.div(b.sub(a, k), b.add(a, k))
+    change = b.mul(u, b.polynomial(u, rest))
+    value = b.add(change, first)
+    missing = b.sub(change, b.sub(value, first))
     twice = b.add(a, a)
     below = b.add(twice, 1.0)
-    rest = b.sub(1.0, b.sub(below, twice))
+    more = b.sub(1.0, b.sub(below, twice))
     quotient = b.div(value, below)
     left = b.fma(b.op("fneg", quotient), below, value, exact=True)
-    left = b.div(b.sub(left, b.mul(quotient, rest)), below)
+    left = b.div(b.sub(b.add(left, missing), b.mul(quotient, more)), below)
     square = b.mul(a, a)
     lost = b.fma(a, a, b.op("fneg", square), exact=True)
     left = b.sub(left, b.mul(quotient, lost))
