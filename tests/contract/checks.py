@@ -122,10 +122,14 @@ def _directions(xs: list[Tensor], rng: np.random.Generator) -> list[Any]:
 
 
 def _wants(case: Case) -> bool:
-    return (
-        any(x.requires_grad for x in inputs(case))
-        and case.prim.shape(*case.avals, **case.params).dtype.category == 2
-    )
+    rule = case.prim.shape(*case.avals, **case.params)
+    outs = list(rule) if case.prim.outputs > 1 else [rule]
+    return any(x.requires_grad for x in inputs(case)) and any(a.dtype.category == 2 for a in outs)
+
+
+def smooth(case: Case, xs: list[Tensor]) -> list[Tensor]:
+    """The outputs that have a derivative: those of floating-point numbers."""
+    return [y for y in run(case, xs) if y.is_floating_point()]
 
 
 def _tolerance(case: Case) -> tuple[float, float]:
@@ -139,18 +143,18 @@ def check_vjp(case: Case) -> None:
         return
     rng = np.random.default_rng(7)
     xs = inputs(case)
-    seeds = [rng.standard_normal(y.shape) for y in run(case, xs)]
+    seeds = [rng.standard_normal(y.shape) for y in smooth(case, xs)]
     directions = _directions(xs, rng)
 
     def value(ts: list[Tensor]) -> float:
         return float(
             sum(
                 (y.detach().numpy().astype(np.float64) * s).sum()
-                for y, s in zip(run(case, ts), seeds, strict=True)
+                for y, s in zip(smooth(case, ts), seeds, strict=True)
             )
         )
 
-    ys = run(case, xs)
+    ys = smooth(case, xs)
     wanted = [x for x in xs if x.requires_grad]
     gs = grad(
         ys,
@@ -177,10 +181,10 @@ def check_second_vjp(case: Case) -> None:
         return
     rng = np.random.default_rng(11)
     xs = inputs(case)
-    seeds = [wrap(rng.standard_normal(y.shape), None) for y in run(case, xs)]
+    seeds = [wrap(rng.standard_normal(y.shape), None) for y in smooth(case, xs)]
 
     def energy(ts: list[Tensor]) -> Tensor:
-        ys = run(case, ts)
+        ys = smooth(case, ts)
         gs = grad(
             ys, [t for t in ts if t.requires_grad], seeds, create_graph=True, materialize_grads=True
         )
@@ -239,10 +243,11 @@ def check_trace(case: Case) -> None:
         wanted = [x for x in xs if x.requires_grad]
         if not wanted or not _wants(case):
             return ys
-        ones = [ones_like(y) for y in ys]
-        gs = grad(ys, wanted, ones, create_graph=True, materialize_grads=True)
-        smooth = [(g * g).sum() for g in gs if g.requires_grad]
-        second = grad(smooth, wanted, None, materialize_grads=True) if smooth else ()
+        roots = [y for y in ys if y.is_floating_point()]
+        ones = [ones_like(y) for y in roots]
+        gs = grad(roots, wanted, ones, create_graph=True, materialize_grads=True)
+        energies = [(g * g).sum() for g in gs if g.requires_grad]
+        second = grad(energies, wanted, None, materialize_grads=True) if energies else ()
         return [*ys, *gs, *second]
 
     xs = inputs(case)

@@ -5,7 +5,7 @@ Tensor.
 from clearprop.ops import (
     composite,
     contract,
-    convolution,
+    convolve,
     create,
     elementwise,
     index,
@@ -15,9 +15,10 @@ from clearprop.ops import (
     shapes,
     special,
 )
+from clearprop.ops import pooling as pooling
 from clearprop.ops.composite import *
 from clearprop.ops.contract import *
-from clearprop.ops.convolution import *
+from clearprop.ops.convolve import *
 from clearprop.ops.create import *
 from clearprop.ops.elementwise import *
 from clearprop.ops.index import *
@@ -40,7 +41,7 @@ NAMES = sorted(
     {
         *composite.__all__,
         *contract.__all__,
-        *convolution.__all__,
+        *convolve.__all__,
         *create.__all__,
         *elementwise.__all__,
         *index.__all__,

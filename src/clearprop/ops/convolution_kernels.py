@@ -93,16 +93,15 @@ class _Geometry:
         rows = [
             slice(b, b + m) for (b, _), m in zip(self.padding[:-1], self.size[:-1], strict=True)
         ]
+        whole = slice(None)
         for j in range(self.kernel[-1]):
             first = max(0, -((j * d - a) // s))
             last = min(t, (n - 1 + a - j * d) // s + 1)
             if first < last:
                 start = first * s + j * d - a
                 columns = slice(start, start + (last - first - 1) * s + 1, s)
-                yield (
-                    strips[(slice(None), slice(None), j, *rows, slice(first, last))],
-                    x[..., columns],
-                )
+                part: Any = (whole, whole, j, *rows, slice(first, last))
+                yield strips[part], x[..., columns]
 
     def stacked(self, strips: np.ndarray) -> np.ndarray:
         """A view of strips with their windows along all axes but the last, in the order of the
@@ -208,7 +207,7 @@ def _by_rows(g: np.ndarray, w: np.ndarray, at: _Geometry) -> Iterator[tuple[slic
         np.moveaxis(around, -1, 2), kernel, at.middle, (1,) * lead, at.dilation[:-1]
     )  # (n, o, t, *k, *rows)
     view = np.moveaxis(view, 2, -1)
-    turned = np.flip(w, range(2, 2 + lead)).reshape(
+    turned = np.flip(w, tuple(range(2, 2 + lead))).reshape(
         at.groups, out_channels // at.groups, per, -1, at.kernel[-1]
     )
     matrix = turned.transpose(0, 2, 4, 1, 3).reshape(at.groups, per * at.kernel[-1], -1)

@@ -36,6 +36,7 @@ from clearprop.ops import (
     reductions,
     shapes,
     special,
+    windows,
 )
 from clearprop.ops import random as random_ops
 from clearprop.ops.broadcasting import cast, constant, direct, here, is_one
@@ -270,6 +271,7 @@ FUNCTIONS = [
     ),
     addcmul,
     addcdiv,
+    windows.unfold,
     to,
     type_as,
     cpu,
