@@ -16,6 +16,7 @@ PACKAGES = [
     "clearprop.data",
     "clearprop.explanation",
     "clearprop.func",
+    "clearprop.linalg",
     "clearprop.nn",
     "clearprop.nn.functional",
     "clearprop.nn.init",
@@ -54,6 +55,7 @@ def test_another_name_is_not_there():
 def test_importing_loads_nothing_heavy():
     heavy = [
         "scipy.special",
+        "scipy.linalg",
         "matplotlib",
         "pandas",
         "sklearn",

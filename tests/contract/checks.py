@@ -16,6 +16,7 @@ from clearprop.autograd import grad
 from clearprop.autograd.batching import vmap
 from clearprop.core import (
     Aval,
+    Example,
     Map,
     Primitive,
     Tensor,
@@ -37,6 +38,7 @@ class Case:
     params: dict[str, Any]
     values: tuple[Any, ...] | None
     number: int
+    symmetric: bool = False
 
     def __str__(self) -> str:
         return f"{self.prim.name}-{self.number}"
@@ -59,16 +61,21 @@ class Case:
                 out.append(rng.integers(0, 2, aval.shape).astype(aval.dtype.np))
         return out
 
+    def direction(self, x: Tensor, rng: np.random.Generator) -> np.ndarray:
+        """Where to move an input to see what its derivative is."""
+        v = rng.standard_normal(x.shape)
+        return v + np.swapaxes(v, -1, -2) if self.symmetric else v
+
 
 def cases(prim: Primitive) -> list[Case]:
     """The entry's own examples; an elementwise entry gets shapes (), (3,) and (2, 3), and an empty
     one.
     """
-    found = [(e.avals, e.params, e.values) for e in prim.examples]
+    found = list(prim.examples)
     if not found and isinstance(prim.lower, Map):
         for shape in ((), (3,), (2, 3), (0, 2)):
-            found.append(((Aval(shape, float64),) * prim.arity, {}, None))
-    return [Case(prim, a, p, v, i) for i, (a, p, v) in enumerate(found)]
+            found.append(Example((Aval(shape, float64),) * prim.arity))
+    return [Case(prim, e.avals, e.params, e.values, i, e.symmetric) for i, e in enumerate(found)]
 
 
 def run(case: Case, xs: list[Tensor]) -> list[Tensor]:
@@ -117,8 +124,8 @@ def directional(f: Any, xs: list[Tensor], directions: list[np.ndarray], eps: flo
     return (ends[0] - ends[1]) / (2 * eps)
 
 
-def _directions(xs: list[Tensor], rng: np.random.Generator) -> list[Any]:
-    return [rng.standard_normal(x.shape) if x.requires_grad else None for x in xs]
+def _directions(case: Case, xs: list[Tensor], rng: np.random.Generator) -> list[Any]:
+    return [case.direction(x, rng) if x.requires_grad else None for x in xs]
 
 
 def _wants(case: Case) -> bool:
@@ -144,7 +151,7 @@ def check_vjp(case: Case) -> None:
     rng = np.random.default_rng(7)
     xs = inputs(case)
     seeds = [rng.standard_normal(y.shape) for y in smooth(case, xs)]
-    directions = _directions(xs, rng)
+    directions = _directions(case, xs, rng)
 
     def value(ts: list[Tensor]) -> float:
         return float(
@@ -201,7 +208,7 @@ def check_second_vjp(case: Case) -> None:
         ]
     else:
         second = [np.zeros(x.shape) for x in wanted]
-    directions = _directions(xs, rng)
+    directions = _directions(case, xs, rng)
     analytical = sum(
         float((g * v).sum())
         for g, v in zip(second, [d for d in directions if d is not None], strict=True)

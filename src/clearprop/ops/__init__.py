@@ -11,6 +11,8 @@ from clearprop.ops import (
     index,
     methods,
     movement,
+    older_names,
+    products,
     reductions,
     shapes,
     special,
@@ -20,10 +22,13 @@ from clearprop.ops.composite import *
 from clearprop.ops.contract import *
 from clearprop.ops.convolve import *
 from clearprop.ops.create import *
+from clearprop.ops.einsum import *
 from clearprop.ops.elementwise import *
 from clearprop.ops.index import *
 from clearprop.ops.methods import addcdiv as addcdiv
 from clearprop.ops.methods import addcmul as addcmul
+from clearprop.ops.older_names import *
+from clearprop.ops.products import *
 from clearprop.ops.reductions import *
 from clearprop.ops.shapes import *
 from clearprop.ops.special import *
@@ -43,9 +48,12 @@ NAMES = sorted(
         *contract.__all__,
         *convolve.__all__,
         *create.__all__,
+        "einsum",
         *elementwise.__all__,
         *index.__all__,
         *methods.__all__,
+        *older_names.__all__,
+        *products.__all__,
         *reductions.__all__,
         *shapes.__all__,
         *special.__all__,
