@@ -298,7 +298,8 @@ def _eigh(a: np.ndarray, *, lower: bool) -> tuple[np.ndarray, np.ndarray]:
 def _eigh_rule(g: Any, out: Any, _a: Any, *, lower: bool) -> Tensor:
     (gw, gv), (w, v) = g, out
     apart, turn = as_row(w) - as_column(w), v.mT @ gv
-    return v @ (embedded(gw) + quotient(off_diagonal(turn), apart)) @ v.mT
+    found = v @ (embedded(gw) + quotient(off_diagonal(turn), apart)) @ v.mT
+    return (found + found.mT) * 0.5
 
 
 EIGH = primitive(

@@ -4,6 +4,7 @@ matrices, kernels that go over a batch.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -134,17 +135,22 @@ def quotient(x: Tensor, y: Tensor) -> Tensor:
 
 
 # ---------------------------------------------------------------------- kernels
+def _flat(a: np.ndarray) -> np.ndarray:
+    """With one batch axis."""
+    return a.reshape((math.prod(a.shape[:-2]), *a.shape[-2:]))
+
+
 def over_batch(f: Callable[..., np.ndarray], *arrays: np.ndarray) -> np.ndarray:
     """f of every matrix of a batch, for kernels that take one matrix."""
     batch = arrays[0].shape[:-2]
-    flat = [a.reshape((-1, *a.shape[-2:])) for a in arrays]
+    flat = [_flat(a) for a in arrays]
     rows = [np.asarray(f(*row)) for row in zip(*flat, strict=True)]
     return np.stack(rows).reshape((*batch, *rows[0].shape)) if rows else np.empty(batch)
 
 
 def first_bad(a: np.ndarray, f: Callable[[np.ndarray], int]) -> tuple[str, int]:
     """`(Batch element 3): ` and what f tells of the first matrix that f finds fault with."""
-    for i, matrix in enumerate(a.reshape((-1, *a.shape[-2:]))):
+    for i, matrix in enumerate(_flat(a)):
         info = f(matrix)
         if info:
             return (f"(Batch element {i}): " if a.ndim > 2 else ""), info

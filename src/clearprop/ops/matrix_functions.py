@@ -61,8 +61,11 @@ def vector_norm(
             f" have an identity: {x.aval}{here()}"
         )
     if ord < 0 and math.isfinite(ord):
-        total = reductions.sum(ew.pow(ew.abs(x), ord), dim, keepdim)
-        return ew.pow(total, 1 / ord)
+        zero = x == 0  # one zero, and the norm is 0
+        size = ew.where(zero, constant(1, x.value.dtype, x.shape), ew.abs(x))
+        root = ew.pow(reductions.sum(ew.pow(size, ord), dim, keepdim), 1 / ord)
+        none = constant(0, root.value.dtype, root.shape)
+        return ew.where(reductions.sum(zero, dim, keepdim) > 0, none, root)
     return any_norm(x, ord, dim, keepdim)  # type: ignore[no-any-return]
 
 

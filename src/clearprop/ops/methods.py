@@ -33,6 +33,8 @@ from clearprop.ops import (
     elementwise,
     index,
     inplace,
+    older_names,
+    products,
     reductions,
     shapes,
     special,
@@ -263,6 +265,19 @@ FUNCTIONS = [
         """,
     ),
     *named(
+        products,
+        """
+        addbmm addmv addr cross ger inner kron vdot
+        """,
+    ),
+    *named(
+        older_names,
+        """
+        cholesky cholesky_inverse cholesky_solve det inverse logdet lu_solve matrix_exp matrix_power
+        orgqr pinverse qr slogdet svd
+        """,
+    ),
+    *named(
         index,
         """
         gather take_along_dim scatter_add index_select index_add masked_fill masked_select
@@ -283,6 +298,7 @@ INPLACE = """
     ceil round trunc mul div pow square remainder floor_divide clamp nan_to_num lerp addcmul
     digamma erf erfc erfinv exp2 i0 lgamma logit mvlgamma polygamma sinc xlogy
     addcdiv masked_fill scatter_add index_add add sub tril triu cumsum
+    addmm addmv addr addbmm baddbmm
 """.split()
 
 _NAMED = {f.__name__: f for f in FUNCTIONS} | {"add": add_method, "sub": sub_method}

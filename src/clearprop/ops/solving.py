@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -325,8 +326,7 @@ def slogdet(A: Tensor) -> SlogdetPair:
     tensor(-1.)
     """
     square("linalg.slogdet", A)
-    sign, size = apply_many(SLOGDET, A)
-    return SlogdetPair(sign.detach(), size)
+    return SlogdetPair(*apply_many(SLOGDET, A))
 
 
 def logdet(A: Tensor) -> Tensor:
@@ -430,7 +430,8 @@ def pinv(
 def _least_squares(a: np.ndarray, b: np.ndarray, *, rcond: float) -> np.ndarray:
     *batch, m, n = a.shape
     k = b.shape[-1]
-    pairs = zip(a.reshape(-1, m, n), b.reshape(-1, m, k), strict=True)
+    size = math.prod(batch)
+    pairs = zip(a.reshape(size, m, n), b.reshape(size, m, k), strict=True)
     found = [np.linalg.lstsq(x, y, rcond=rcond)[0] for x, y in pairs]
     return np.array(found, a.dtype).reshape(*batch, n, k)
 
