@@ -206,7 +206,7 @@ def cholesky_ex(A: Tensor, *, upper: bool = False, check_errors: bool = False) -
 
     >>> import clearprop as cp
     >>> cp.linalg.cholesky_ex(-cp.eye(2)).info
-    tensor(1, dtype=int32)
+    tensor(1, dtype=clearprop.int32)
     """
     square("linalg.cholesky_ex", A)
     a = A.mT if upper else A

@@ -193,7 +193,7 @@ def lu_factor(A: Tensor, *, pivot: bool = True) -> LUFactor:
 
     >>> import clearprop as cp
     >>> cp.linalg.lu_factor(cp.tensor([[1.0, 2.0], [2.0, 6.0]])).pivots
-    tensor([2, 2], dtype=int32)
+    tensor([2, 2], dtype=clearprop.int32)
     """
     return LUFactor(*lu_factor_ex(A, pivot=pivot)[:2])
 

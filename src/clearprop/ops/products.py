@@ -36,7 +36,7 @@ def tensordot(x: Tensor, y: Tensor, dims: Any = 2, *, out: None = None) -> Tenso
 
     >>> import clearprop as cp
     >>> cp.tensordot(cp.ones(2, 3), cp.ones(3, 4), dims=1).shape
-    Size([2, 4])
+    (2, 4)
     """
     op = "tensordot"
     need_tensors(op, x, y)

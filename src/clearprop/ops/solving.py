@@ -94,7 +94,7 @@ def inv_ex(A: Tensor, *, check_errors: bool = False) -> InverseEx:
 
     >>> import clearprop as cp
     >>> cp.linalg.inv_ex(cp.ones(2, 2)).info
-    tensor(2, dtype=int32)
+    tensor(2, dtype=clearprop.int32)
     """
     square("linalg.inv_ex", A)
     return InverseEx(apply(INVERSE, A, check=bool(check_errors)), apply(ZERO_PIVOT, A.detach()))
