@@ -9,6 +9,7 @@ from typing import NamedTuple
 from clearprop.core import Tensor, apply_many
 from clearprop.ops import factorizations, lu, matrix_functions, solving
 from clearprop.ops.broadcasting import constant
+from clearprop.ops.factorizations import QRPair
 from clearprop.ops.matrix import matrices
 
 det, slogdet, logdet = solving.det, solving.slogdet, solving.logdet
@@ -29,7 +30,7 @@ def cholesky(x: Tensor, upper: bool = False) -> Tensor:
     return factorizations.cholesky(x, upper=upper)
 
 
-def qr(x: Tensor, some: bool = True) -> factorizations.QRPair:
+def qr(x: Tensor, some: bool = True) -> QRPair:
     """linalg.qr: reduced, or complete with some=False."""
     return factorizations.qr(x, "reduced" if some else "complete")
 
