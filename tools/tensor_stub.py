@@ -29,6 +29,7 @@ from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
+from clearprop.core.device import device as Device
 from clearprop.core.dtypes import Aval, dtype
 from clearprop.core.primitive import Primitive
 from clearprop.core.random import Generator
@@ -40,18 +41,17 @@ class Extreme(NamedTuple):
     values: Tensor
     indices: Tensor
 
-class QRPair(NamedTuple):
-    Q: Tensor
-    R: Tensor
+class AMinMax(NamedTuple):
+    min: Tensor
+    max: Tensor
 
-class SVDOlder(NamedTuple):
-    U: Tensor
-    S: Tensor
-    V: Tensor
+class Frexp(NamedTuple):
+    mantissa: Tensor
+    exponent: Tensor
 
-class SlogdetPair(NamedTuple):
-    sign: Tensor
-    logabsdet: Tensor
+class Histogram(NamedTuple):
+    hist: Tensor
+    bin_edges: Tensor
 
 class RemovableHandle(Protocol):
     def remove(self) -> None: ...
@@ -123,6 +123,8 @@ def attached(name: str, f: Any) -> str:
     signature = inspect.signature(f)
     parts, star = ["self"], False
     for p in list(signature.parameters.values())[1:]:
+        if p.name == "out":  # for the function of the same name
+            continue
         kind = str(p.annotation) if p.annotation is not p.empty else "Any"
         if p.kind is p.VAR_POSITIONAL:
             star = True

@@ -20,11 +20,14 @@ from clearprop.autograd import (
 from clearprop.core import (
     Tensor,
     bool_,
+    device,
     dtype,
+    finfo,
     float16,
     float32,
     float64,
     get_default_dtype,
+    iinfo,
     int8,
     int16,
     int32,
@@ -32,15 +35,14 @@ from clearprop.core import (
     set_default_dtype,
     uint8,
 )
+from clearprop.core.printing import get_printoptions, set_printoptions
 from clearprop.core.random import Generator, default_generator, initial_seed, manual_seed
 from clearprop.flags import flags
 
 double, half, long, short = float64, float16, int64, int16
 
 # Parts that not every program needs are imported when they are first named.
-_LAZY = (
-    "nn", "optim", "data", "func", "linalg", "train", "explanation", "serialization", "special",
-)  # fmt: skip
+_LAZY = ("nn", "optim", "data", "func", "train", "explanation", "serialization", "special")
 _LAZY_NAMES = {
     "save": "clearprop.serialization", "load": "clearprop.serialization",
     "draw": "clearprop.explanation", "compile": "clearprop.jit",
@@ -60,8 +62,9 @@ def __getattr__(name: str) -> Any:
 
 
 __all__ = [
-    "Generator", "Tensor", "__version__", "autograd", "default_generator", "dtype", "enable_grad",
-    "flags", "float16", "float32", "float64", "get_default_dtype", "inference_mode", "initial_seed",
-    "int16", "int32", "int64", "int8", "is_grad_enabled", "manual_seed", "no_grad", "ops",
-    "set_default_dtype", "set_grad_enabled", "uint8", *ops.NAMES, *_LAZY, *_LAZY_NAMES,
+    "Generator", "Tensor", "__version__", "autograd", "default_generator", "device", "dtype",
+    "enable_grad", "finfo", "flags", "float16", "float32", "float64", "get_default_dtype",
+    "get_printoptions", "iinfo", "inference_mode", "initial_seed", "int16", "int32", "int64",
+    "int8", "is_grad_enabled", "manual_seed", "no_grad", "ops", "set_default_dtype",
+    "set_grad_enabled", "set_printoptions", "uint8", *ops.NAMES, *_LAZY, *_LAZY_NAMES,
 ]  # fmt: skip

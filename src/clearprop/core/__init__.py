@@ -1,6 +1,7 @@
 """Values, primitives and the tape: what every other part of clearprop stands on."""
 
 from clearprop.core.apply import apply, apply1, apply2, apply_many, apply_view
+from clearprop.core.device import device
 from clearprop.core.dtypes import (
     DTYPES,
     Aval,
@@ -22,6 +23,7 @@ from clearprop.core.dtypes import (
     set_default_dtype,
     uint8,
 )
+from clearprop.core.info import finfo, iinfo
 from clearprop.core.node import Leaf, Node, Pick
 from clearprop.core.number import Number, count_up
 from clearprop.core.primitive import (
@@ -91,13 +93,16 @@ __all__ = [
     "changed",
     "context",
     "count_up",
+    "device",
     "dtype",
+    "finfo",
     "float16",
     "float32",
     "float64",
     "from_numpy_dtype",
     "get_default_dtype",
     "grad_of",
+    "iinfo",
     "int8",
     "int16",
     "int32",

@@ -215,6 +215,45 @@ class Generator:
         n = int(np.prod(shape, dtype=np.int64))
         return (-np.log1p(-self._unit53(n)) / lambd).astype(dtype).reshape(tuple(shape))
 
+    def _derived(self) -> np.random.Generator:
+        """A generator of NumPy that two words seed, for distributions drawn by rejection."""
+        return np.random.Generator(np.random.PCG64([int(w) for w in self.words(2)]))
+
+    def poisson(self, rates: Any) -> np.ndarray:
+        """Poisson-distributed numbers, elementwise."""
+        if (np.asarray(rates) < 0).any():
+            raise RuntimeError("poisson: invalid Poisson rate, expected rate to be non-negative")
+        return np.asarray(self._derived().poisson(rates))
+
+    def binomial(self, count: Any, prob: Any) -> np.ndarray:
+        """Numbers of successes in `count` trials of probability `prob`, elementwise."""
+        if not ((np.asarray(prob) >= 0) & (np.asarray(prob) <= 1)).all():
+            raise RuntimeError("binomial: expected probabilities in [0, 1]")
+        return np.asarray(self._derived().binomial(np.asarray(count).astype(np.int64), prob))
+
+    def geometric(self, shape: Sequence[int], p: float) -> np.ndarray:
+        """The number of trials until the first success of probability p."""
+        if not 0 < p < 1:
+            raise RuntimeError(f"geometric_ expects p to be in (0, 1), but got p={p}")
+        u = self._unit53(int(np.prod(shape, dtype=np.int64)))
+        return np.ceil(np.log(u) / np.log1p(-p)).reshape(tuple(shape))
+
+    def cauchy(self, shape: Sequence[int], median: float = 0.0, sigma: float = 1.0) -> np.ndarray:
+        """Cauchy-distributed numbers."""
+        if sigma <= 0:
+            raise RuntimeError(f"cauchy_ expects sigma > 0.0, but found sigma={sigma}")
+        u = self._unit53(int(np.prod(shape, dtype=np.int64)))
+        return (median + sigma * np.tan(np.pi * (u - 0.5))).reshape(tuple(shape))
+
+    def log_normal(self, shape: Sequence[int], mean: float = 1.0, std: float = 2.0) -> np.ndarray:
+        """e to the power of normal numbers."""
+        if std <= 0:
+            raise RuntimeError(f"log_normal_ expects std > 0.0, but found std={std}")
+        n = int(np.prod(shape, dtype=np.int64))
+        with self._lock:
+            z = self._pairs(n)
+        return np.exp(mean + std * z).reshape(tuple(shape))
+
     def multinomial(
         self, probs: np.ndarray, num_samples: int, replacement: bool = False
     ) -> np.ndarray:

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from clearprop.core.device import CPU
+from clearprop.core.device import device as Device
 from clearprop.core.dtypes import FLOAT, Aval, dtype, from_numpy_dtype
 from clearprop.core.node import Leaf, Node, Pick
 from clearprop.core.printing import text_of
@@ -118,8 +120,8 @@ class Tensor:
         return int(self.value.dtype.itemsize) * self.numel()
 
     @property
-    def device(self) -> str:
-        return "cpu"
+    def device(self) -> Device:
+        return CPU
 
     def dim(self) -> int:
         return len(self.value.shape)

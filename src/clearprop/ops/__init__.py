@@ -2,62 +2,69 @@
 Tensor.
 """
 
+from clearprop.core import Tensor
 from clearprop.ops import (
-    composite,
+    arithmetic,
+    arrange,
     contract,
-    convolve,
+    convolution,
+    counting,
     create,
+    cumulative,
+    diagonals,
     elementwise,
     index,
     methods,
     movement,
-    older_names,
-    products,
+    queries,
     reductions,
+    scattering,
     shapes,
+    sorting,
     special,
+    statistics,
+    windows,
 )
-from clearprop.ops import pooling as pooling
-from clearprop.ops.composite import *
+from clearprop.ops.arithmetic import *
+from clearprop.ops.arrange import *
 from clearprop.ops.contract import *
-from clearprop.ops.convolve import *
+from clearprop.ops.convolution import *
+from clearprop.ops.counting import *
 from clearprop.ops.create import *
-from clearprop.ops.einsum import *
+from clearprop.ops.cumulative import *
+from clearprop.ops.diagonals import *
 from clearprop.ops.elementwise import *
 from clearprop.ops.index import *
 from clearprop.ops.methods import addcdiv as addcdiv
 from clearprop.ops.methods import addcmul as addcmul
-from clearprop.ops.older_names import *
-from clearprop.ops.products import *
+from clearprop.ops.names import ALIASES, FUNCTION_ALIASES, INPLACE_FUNCTIONS, TAKES_OUT
+from clearprop.ops.out import takes_out
+from clearprop.ops.queries import *
 from clearprop.ops.reductions import *
+from clearprop.ops.scattering import *
 from clearprop.ops.shapes import *
+from clearprop.ops.sorting import *
 from clearprop.ops.special import *
+from clearprop.ops.statistics import *
+from clearprop.ops.windows import *
 
-# PyTorch's other names
-absolute, negative = elementwise.abs, elementwise.neg
-multiply, subtract, divide = elementwise.mul, elementwise.sub, elementwise.div
-greater, less = elementwise.gt, elementwise.lt
-greater_equal, less_equal = elementwise.ge, elementwise.le
-clip = elementwise.clamp
-swapaxes, ravel = shapes.transpose, shapes.flatten
 cast = movement.cast
+
+_here = globals()
+_here.update({name: takes_out(_here[name]) for name in TAKES_OUT if name in _here})
+_here.update({alias: _here[name] for alias, name in (ALIASES | FUNCTION_ALIASES).items()})
+_same = [alias for alias, name in ALIASES.items() if name in INPLACE_FUNCTIONS]
+_in_place = {f"{name}_": getattr(Tensor, f"{name}_") for name in [*INPLACE_FUNCTIONS, *_same]}
+_in_place |= {name: getattr(Tensor, name) for name in ("detach_", "fill_", "zero_")}
+_here.update(_in_place)
 
 NAMES = sorted(
     {
-        *composite.__all__,
-        *contract.__all__,
-        *convolve.__all__,
-        *create.__all__,
-        "einsum",
-        *elementwise.__all__,
-        *index.__all__,
-        *methods.__all__,
-        *older_names.__all__,
-        *products.__all__,
-        *reductions.__all__,
-        *shapes.__all__,
-        *special.__all__,
+        *arithmetic.__all__, *arrange.__all__, *contract.__all__, *convolution.__all__,
+        *counting.__all__, *create.__all__, *cumulative.__all__, *diagonals.__all__,
+        *elementwise.__all__, *index.__all__, *methods.__all__, *queries.__all__,
+        *reductions.__all__, *scattering.__all__, *shapes.__all__, *sorting.__all__,
+        *special.__all__, *statistics.__all__, *windows.__all__, *ALIASES, *FUNCTION_ALIASES,
+        *_in_place,
     }
-    | {"absolute", "clip", "swapaxes", "ravel", "multiply", "subtract", "divide", "negative"}
-    | {"greater", "less", "greater_equal", "less_equal"}
-)
+)  # fmt: skip

@@ -9,6 +9,7 @@ so that no derivative rule ever meets a broadcast: the sum over broadcast axes i
 from __future__ import annotations
 
 import functools
+import inspect
 import math
 import sys
 from collections.abc import Callable, Sequence
@@ -17,6 +18,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 import clearprop.ops.movement as movement
+import clearprop.ops.out as out_
 from clearprop.core import (
     DTYPES,
     Aval,
@@ -259,7 +261,9 @@ def unary(prim: Primitive, kind: str = FLOATS) -> Callable[[TensorLike], Tensor]
     float32 first.
     """
 
-    def op(x: TensorLike) -> Tensor:
+    def op(x: TensorLike, *, out: Any = None) -> Tensor:
+        if out is not None:
+            return out_.into(out, op(x), prim.name)  # type: ignore[no-any-return]
         if x.__class__ in TENSORS:
             d = x.value.dtype
             if (d is _F32 or d is _F64) and kind is not BITS:
@@ -280,7 +284,9 @@ def binary(prim: Primitive, kind: str = ANY) -> Callable[[TensorLike, TensorLike
     float32 first.
     """
 
-    def general(x: TensorLike, y: TensorLike) -> Tensor:
+    def general(x: TensorLike, y: TensorLike, *, out: Any = None) -> Tensor:
+        if out is not None:
+            return out_.into(out, general(x, y), prim.name)  # type: ignore[no-any-return]
         a, b = match(prim.name, x, y, kind is FLOATS)
         if a.dtype.category in _REFUSED[kind]:
             raise _refusal(prim.name, a.dtype)
@@ -288,7 +294,10 @@ def binary(prim: Primitive, kind: str = ANY) -> Callable[[TensorLike, TensorLike
             raise _refusal(prim.name, bool_)
         return apply2(prim, a, b)
 
-    return _named(general if kind is BITS else direct(prim, general), prim)
+    op = _named(general if kind is BITS else direct(prim, general), prim)
+    if prim.name not in ("add", "sub"):  # the others take no alpha
+        vars(op)["__signature__"] = inspect.signature(general)
+    return op
 
 
 _ndarray = np.ndarray
@@ -317,7 +326,9 @@ def direct(
     """
     eager = prim.eager
 
-    def op(x: TensorLike, y: TensorLike) -> Any:
+    def op(x: TensorLike, y: TensorLike, *, alpha: Any = None, out: Any = None) -> Any:
+        if alpha is not None or out is not None:
+            return _with_options(prim, op, x, y, alpha, out)
         if x.__class__ is Tensor or x.__class__ in TENSORS:
             vx = x.value
             d = vx.dtype
@@ -362,6 +373,16 @@ def direct(
         return out
 
     return op
+
+
+def _with_options(prim: Primitive, op: Any, x: Any, y: Any, alpha: Any, out: Any) -> Any:
+    """op(x, alpha * y), written into `out` if there is one."""
+    if alpha is not None:
+        if prim.name not in ("add", "sub"):
+            raise TypeError(f"{prim.name}() got an unexpected keyword argument 'alpha'{here()}")
+        y = y if is_one(alpha) else y * alpha
+    result = op(x, y)
+    return result if out is None else out_.into(out, result, prim.name)
 
 
 def _is_bool(x: TensorLike) -> bool:
@@ -424,12 +445,13 @@ _ALIASES = {"axis": "dim", "keepdims": "keepdim"}
 
 
 def dims_by_any_name(f: F) -> F:
-    """Let `f` be called with NumPy's `axis` and `keepdims`, too."""
+    """Let `f` be called with NumPy's `axis` and `keepdims`, too, and with `out=`."""
 
     @functools.wraps(f)
     def named(*args: Any, **kwargs: Any) -> Any:
         if not kwargs:
             return f(*args)
+        out = kwargs.pop("out", None)
         if not kwargs.keys().isdisjoint(_ALIASES):
             for alias, name in _ALIASES.items():
                 if alias in kwargs:
@@ -439,7 +461,8 @@ def dims_by_any_name(f: F) -> F:
                             f" same{here()}"
                         )
                     kwargs[name] = kwargs.pop(alias)
-        return f(*args, **kwargs)
+        result = f(*args, **kwargs)
+        return result if out is None else out_.into(out, result, f.__name__)
 
     return named  # type: ignore[return-value]
 

@@ -126,6 +126,47 @@ def from_numpy(array: np.ndarray) -> Tensor:
     return wrap(array if array.flags.writeable else array.copy(), None)
 
 
+def asarray(
+    obj: Any,
+    *,
+    dtype: dtype | None = None,
+    device: Any = None,
+    copy: bool | None = None,
+    requires_grad: bool = False,
+) -> Tensor:
+    """`obj` as a tensor: sharing memory where it can (copy=False: always), or as a copy."""
+    shared = isinstance(obj, Tensor | np.ndarray) or hasattr(obj, "__dlpack__")
+    if copy is False and not shared:
+        raise ValueError(
+            f"asarray: can't alias arbitrary sequence: {type(obj).__name__} has no memory to share"
+        )
+    if not shared:
+        return tensor(obj, dtype=dtype, requires_grad=requires_grad, device=device)
+    t = as_tensor(obj if isinstance(obj, Tensor | np.ndarray) else from_dlpack(obj), None, device)
+    out = t if dtype is None else t.to(dtype)
+    if copy is False and out is not t:
+        raise ValueError(f"asarray: can't alias a tensor of another dtype: {t.aval} as {dtype}")
+    if copy and out is t:
+        out = wrap(t.array("asarray()").copy(), None)
+    return out.requires_grad_() if requires_grad else out
+
+
+def scalar_tensor(
+    s: float, *, dtype: dtype | None = None, requires_grad: bool = False, device: Any = None
+) -> Tensor:
+    """A 0-d tensor of the default dtype, whatever kind of number s is."""
+    d = get_default_dtype() if dtype is None else dtype
+    return tensor(s, dtype=d, requires_grad=requires_grad, device=device)
+
+
+def frombuffer(
+    buffer: Any, *, dtype: dtype, count: int = -1, offset: int = 0, requires_grad: bool = False
+) -> Tensor:
+    """A vector over the memory of an object such as a bytearray (read-only ones are copied)."""
+    value = np.frombuffer(buffer, as_dtype(dtype).np, count, offset)
+    return _finish(value if value.flags.writeable else value.copy(), requires_grad)
+
+
 def from_dlpack(x: Any) -> Tensor:
     """A tensor over the memory of any object that speaks DLPack (zero copy)."""
     return from_numpy(np.from_dlpack(x))
@@ -245,6 +286,26 @@ def linspace(
     return _finish(np.linspace(start, end, steps).astype(d.np), requires_grad)
 
 
+def logspace(
+    start: float,
+    end: float,
+    steps: int,
+    base: float = 10.0,
+    *,
+    dtype: dtype | None = None,
+    requires_grad: bool = False,
+    device: Any = None,
+) -> Tensor:
+    """`steps` powers of base with evenly spaced exponents from start to end, both included."""
+    if steps < 0:
+        raise ShapeError(f"logspace: number of steps must be non-negative, got {steps}{here()}")
+    _cpu(device)
+    d = get_default_dtype() if dtype is None else as_dtype(dtype)
+    return _finish(
+        np.power(float(base), np.linspace(start, end, steps)).astype(d.np), requires_grad
+    )
+
+
 def eye(
     n: int,
     m: int | None = None,
@@ -329,6 +390,22 @@ def randint(
     return _random(shape, d, lambda g: g.randint(low, high, shape), generator)
 
 
+def randint_like(
+    x: Tensor,
+    low: int,
+    high: int | None = None,
+    *,
+    dtype: dtype | None = None,
+    requires_grad: bool = False,
+    device: Any = None,
+) -> Tensor:
+    """Integers in [low, high), or [0, low), with the shape and dtype of x."""
+    low, high = (0, low) if high is None else (low, high)
+    d = x.dtype if dtype is None else dtype
+    out = randint(low, high, x.shape, dtype=d, device=device)
+    return out.requires_grad_() if requires_grad else out
+
+
 def randperm(
     n: int, *, generator: Generator | None = None, dtype: dtype | None = None, device: Any = None
 ) -> Tensor:
@@ -350,10 +427,27 @@ def normal(
     return _random(shape, d, lambda g: g.normal(shape, d.np, mean, std), generator)
 
 
-def bernoulli(p: Tensor, *, generator: Generator | None = None) -> Tensor:
-    """1 with probability p, else 0, elementwise."""
-    chance, shape = p.array("bernoulli()"), p.shape
-    return _random(shape, p.dtype, lambda g: g.bernoulli(chance, shape), generator)
+def bernoulli(x: Tensor, p: Any = None, *, generator: Generator | None = None) -> Tensor:
+    """1 with the probability that x says, else 0, elementwise; or with probability p, in the shape
+    and dtype of x.
+    """
+    p, d = (x, x.dtype) if p is None else (p, x.dtype)
+    chance, shape = p.detach().array("bernoulli()") if isinstance(p, Tensor) else p, x.shape
+    return _random(shape, d, lambda g: g.bernoulli(chance, shape), generator)
+
+
+def poisson(x: Tensor, generator: Generator | None = None) -> Tensor:
+    """Poisson-distributed numbers whose rates are the elements of x (not PyTorch's stream)."""
+    rates, shape = x.detach().array("poisson()"), x.shape
+    return _random(shape, x.dtype, lambda g: g.poisson(rates), generator)
+
+
+def binomial(count: Tensor, prob: Tensor, generator: Generator | None = None) -> Tensor:
+    """How many of `count` trials of probability `prob` succeed (not PyTorch's stream)."""
+    n, p = np.broadcast_arrays(
+        count.detach().array("binomial()"), prob.detach().array("binomial()")
+    )
+    return _random(n.shape, count.dtype, lambda g: g.binomial(n, p), generator)
 
 
 def multinomial(
@@ -372,7 +466,9 @@ def multinomial(
 
 
 __all__ = [
-    "arange", "as_tensor", "bernoulli", "empty", "empty_like", "eye", "from_dlpack", "from_numpy",
-    "full", "full_like", "linspace", "multinomial", "normal", "ones", "ones_like", "rand",
-    "rand_like", "randint", "randn", "randn_like", "randperm", "tensor", "zeros", "zeros_like",
+    "arange", "as_tensor", "asarray", "bernoulli", "binomial", "empty", "empty_like", "eye",
+    "from_dlpack", "from_numpy", "frombuffer", "full", "full_like", "linspace", "logspace",
+    "multinomial", "normal", "ones", "ones_like", "poisson", "rand", "rand_like", "randint",
+    "randint_like", "randn", "randn_like", "randperm", "scalar_tensor", "tensor", "zeros",
+    "zeros_like",
 ]  # fmt: skip

@@ -360,8 +360,12 @@ def _alias(x: Tensor) -> Tensor:
     return x
 
 
-def setitem_value(x: Tensor, tensors: list[Tensor | None], value: Tensor) -> Tensor:
-    """x with `value` written where the integer tensors point (all axes of the basic part taken)."""
+def setitem_value(
+    x: Tensor, tensors: list[Tensor | None], value: Tensor, prim: Any = None
+) -> Tensor:
+    """x with `value` written where the integer tensors point (all axes of the basic part taken), or
+    added by prim=PUT_ADD.
+    """
     order, place = _order(x.ndim, tensors)
     picks = _indices(tensors)
     k = picks[0].ndim
@@ -383,7 +387,7 @@ def setitem_value(x: Tensor, tensors: list[Tensor | None], value: Tensor) -> Ten
     turned = permute(
         value, (*range(place, place + k), *range(place), *range(place + k, len(natural)))
     )
-    written = apply(PUT, moved, turned, *picks)
+    written = apply(prim or PUT, moved, turned, *picks)
     return permute(written, tuple(int(i) for i in np.argsort(order)))
 
 

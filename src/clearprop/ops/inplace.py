@@ -18,6 +18,7 @@ from clearprop.ops import elementwise as ew
 from clearprop.ops import movement
 from clearprop.ops.broadcasting import cast, expand_to, here, tensor_as
 from clearprop.ops.index import _entries, basic, setitem_value
+from clearprop.ops.out import check_writable
 
 LEAF = (
     "{op}: a leaf Variable that requires grad is being used in an in-place operation. Update"
@@ -45,7 +46,7 @@ def overwrite(x: Tensor, new: Tensor, op: str) -> Tensor:
         joined = _joined(view.base, view.steps, new)
     interpreter = local.c.interpreter
     if interpreter is None or not interpreter.traces:
-        _check_writable(x.value, op)
+        check_writable(x.value, op)
     if interpreter is None:
         np.copyto(x.value, new.value)
     else:
@@ -62,21 +63,6 @@ def overwrite(x: Tensor, new: Tensor, op: str) -> Tensor:
             if view.base.node is None:
                 x.node = None
     return x
-
-
-def _check_writable(target: np.ndarray, op: str) -> None:
-    if not target.flags.writeable or (
-        target.size > 1 and 0 in target.strides and _overlaps(target)
-    ):
-        raise ShapeError(
-            f"{op}: unsupported operation: more than one element of the written-to tensor refers to"
-            " a single memory location. Please clone() the tensor before performing the"
-            f" operation.{here()}"
-        )
-
-
-def _overlaps(a: np.ndarray) -> bool:
-    return any(s == 0 and n > 1 for s, n in zip(a.strides, a.shape, strict=True))
 
 
 def _joined(base: Tensor, steps: Any, new: Tensor) -> Tensor:

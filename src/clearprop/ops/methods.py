@@ -25,23 +25,31 @@ from clearprop.core import (
     int64,
     uint8,
 )
+from clearprop.core import device as Device
 from clearprop.core.tensor import TENSORS
 from clearprop.ops import (
-    composite,
+    arithmetic,
+    arrange,
     contract,
+    counting,
     create,
+    cumulative,
+    diagonals,
     elementwise,
     index,
     inplace,
-    older_names,
-    products,
+    queries,
     reductions,
+    reshaping,
+    scattering,
     shapes,
+    sorting,
     special,
-    windows,
+    statistics,
 )
 from clearprop.ops import random as random_ops
 from clearprop.ops.broadcasting import cast, constant, direct, here, is_one
+from clearprop.ops.names import ALIASES, INPLACE
 
 # NumPy's functions of an array and a tensor (array on the left) that mean an operator
 _UFUNCS = {
@@ -144,6 +152,9 @@ def addcdiv(x: Tensor, a: Tensor, b: Tensor, *, value: float = 1) -> Tensor:
     return elementwise.add(x, quotient if is_one(value) else quotient * value)
 
 
+_DEVICES = ("cpu", "cuda", "mps", "xpu", "meta")
+
+
 def to(
     x: Tensor,
     *args: Any,
@@ -156,13 +167,13 @@ def to(
     for arg in args:
         if isinstance(arg, Tensor):
             dtype = arg.dtype
-        elif isinstance(arg, str) and (arg.startswith(("cpu", "cuda", "mps")) or ":" in arg):
+        elif isinstance(arg, Device) or (isinstance(arg, str) and arg.startswith(_DEVICES)):
             device = arg
         else:
             dtype = arg
     create._cpu(device)
     y = x if dtype is None else cast(x, as_dtype(dtype))
-    return composite.clone(y) if copy and y is x else y
+    return arrange.clone(y) if copy and y is x else y
 
 
 def type_as(x: Tensor, other: Tensor) -> Tensor:
@@ -204,6 +215,12 @@ def cpu(x: Tensor) -> Tensor:
     return x
 
 
+def cuda(x: Tensor, device: Any = None) -> Tensor:
+    """Fails: everything lives on the CPU."""
+    create._cpu("cuda" if device is None else device)
+    return x
+
+
 def iterate(x: Tensor) -> Any:
     if not x.ndim:
         raise TypeError("iteration over a 0-d tensor")
@@ -214,107 +231,42 @@ def contains(x: Tensor, item: Any) -> bool:
     return bool(reductions.any(elementwise.eq(x, item)))
 
 
-def named(module: Any, names: str) -> list[Any]:
-    """The functions of a module with these names."""
-    return [getattr(module, name) for name in names.split()]
-
+MODULES = (
+    arithmetic, arrange, contract, counting, create, cumulative, diagonals, elementwise, index,
+    queries, reductions, scattering, shapes, sorting, special, statistics,
+)  # fmt: skip
+BY_NAME = {name: getattr(module, name) for module in MODULES for name in module.__all__}
 
 # Functions whose first argument is the tensor, under their own names.
-FUNCTIONS = [
-    *named(
-        elementwise,
-        """
-        neg abs sign exp expm1 log log2 log10 log1p sqrt rsqrt reciprocal sin cos tan asin
-        acos atan sinh cosh asinh acosh atanh tanh sigmoid erf relu floor ceil round trunc
-        mul div pow square maximum minimum atan2 fmod remainder floor_divide eq ne lt le gt
-        ge bitwise_and bitwise_or bitwise_xor bitwise_not logical_not logical_and logical_or
-        logical_xor clamp isnan isinf isfinite lerp nan_to_num
-        """,
-    ),
-    *named(
-        special,
-        """
-        digamma erfc erfinv exp2 i0 lgamma logaddexp logaddexp2 logit mvlgamma polygamma sinc xlogy
-        """,
-    ),
-    *named(
-        composite,
-        """
-        argsort sort topk median clone contiguous diag trace allclose equal
-        """,
-    ),
-    *named(
-        reductions,
-        """
-        sum prod mean var std max min amax amin argmax argmin any all count_nonzero cumsum cumprod
-        logsumexp softmax log_softmax norm
-        """,
-    ),
-    *named(
-        shapes,
-        """
-        reshape view flatten unflatten squeeze unsqueeze permute transpose t movedim expand
-        expand_as broadcast_to repeat tile flip roll narrow select split chunk unbind
-        repeat_interleave tril triu
-        """,
-    ),
-    *named(
-        contract,
-        """
-        matmul mm bmm mv dot outer addmm baddbmm
-        """,
-    ),
-    *named(
-        products,
-        """
-        addbmm addmv addr cross ger inner kron vdot
-        """,
-    ),
-    *named(
-        older_names,
-        """
-        cholesky cholesky_inverse cholesky_solve det inverse logdet lu_solve matrix_exp matrix_power
-        orgqr pinverse qr slogdet svd
-        """,
-    ),
-    *named(
-        index,
-        """
-        gather take_along_dim scatter_add index_select index_add masked_fill masked_select
-        nonzero
-        """,
-    ),
-    addcmul,
-    addcdiv,
-    windows.unfold,
-    to,
-    type_as,
-    cpu,
-]
-
-# Those that write their result into the tensor, under the name with an underscore.
-INPLACE = """
-    neg abs exp expm1 log log1p sqrt rsqrt reciprocal sin cos tan tanh sigmoid relu floor
-    ceil round trunc mul div pow square remainder floor_divide clamp nan_to_num lerp addcmul
-    digamma erf erfc erfinv exp2 i0 lgamma logit mvlgamma polygamma sinc xlogy
-    addcdiv masked_fill scatter_add index_add add sub tril triu cumsum
-    addmm addmv addr addbmm baddbmm
+METHODS = """
+    abs acos acosh addmm adjoint all allclose amax amin aminmax angle any argmax argmin argsort
+    argwhere asin asinh atan atan2 atanh baddbmm bernoulli bincount bitwise_and bitwise_left_shift
+    bitwise_not bitwise_or bitwise_right_shift bitwise_xor bmm broadcast_to ceil chunk clamp
+    clamp_max clamp_min clone conj contiguous copysign corrcoef cos cosh count_nonzero cov cummax
+    cummin cumprod cumsum deg2rad diag diag_embed diagflat diagonal diagonal_scatter diff digamma
+    dist div dot dsplit eq equal erf erfc erfinv exp exp2 expand expand_as expm1 flatten flip fliplr
+    flipud float_power floor floor_divide fmax fmin fmod frac frexp gather gcd ge gt heaviside histc
+    histogram hsplit hypot i0 igamma igammac index_add index_copy index_fill index_put index_reduce
+    index_select is_nonzero is_same_size is_signed isclose isfinite isinf isnan isneginf isposinf
+    isreal kthvalue lcm ldexp le lerp lgamma log log10 log1p log2 log_softmax logaddexp logaddexp2
+    logcumsumexp logical_and logical_not logical_or logical_xor logit logsumexp lt masked_fill
+    masked_scatter masked_select matmul max maximum mean median min minimum mm mode movedim msort
+    mul multinomial mv mvlgamma nan_to_num nanmean nanmedian nanquantile nansum narrow narrow_copy
+    ne neg nextafter nonzero norm outer permute polygamma positive pow prod put quantile rad2deg
+    real reciprocal relu remainder repeat repeat_interleave reshape roll rot90 round rsqrt scatter
+    scatter_add scatter_reduce select select_scatter sgn sigmoid sign signbit sin sinc sinh
+    slice_scatter softmax sort split split_with_sizes sqrt square squeeze std sum sum_to_size t take
+    take_along_dim tan tanh tensor_split tile topk trace transpose tril triu trunc unbind unflatten
+    unique unique_consecutive unsqueeze var view vsplit xlogy
 """.split()
 
-_NAMED = {f.__name__: f for f in FUNCTIONS} | {"add": add_method, "sub": sub_method}
-_NAMED |= {
-    "clip": elementwise.clamp,
-    "absolute": elementwise.abs,
-    "ravel": shapes.flatten,
-    "swapaxes": shapes.transpose,
+NAMED = {name: BY_NAME[name] for name in METHODS}
+NAMED |= {f.__name__: f for f in (addcmul, addcdiv, to, type_as, cpu)}
+NAMED |= {"add": add_method, "sub": sub_method}
+NAMED |= {alias: NAMED[name] for alias, name in ALIASES.items()}
+NAMED |= {
     "view_as": lambda x, other: shapes.view(x, other.shape),
     "reshape_as": lambda x, other: shapes.reshape(x, other.shape),
-    "greater": elementwise.gt,
-    "less": elementwise.lt,
-    "multiply": elementwise.mul,
-    "subtract": sub_method,
-    "divide": elementwise.div,
-    "negative": elementwise.neg,
     "where": lambda x, condition, other: elementwise.where(condition, x, other),
 }
 
@@ -335,6 +287,7 @@ _OPERATORS = {
     "truediv": elementwise.div, "pow": elementwise.pow, "floordiv": elementwise.floor_divide,
     "mod": elementwise.remainder, "matmul": contract.matmul, "and": elementwise.bitwise_and,
     "or": elementwise.bitwise_or, "xor": elementwise.bitwise_xor,
+    "lshift": arithmetic.bitwise_left_shift, "rshift": arithmetic.bitwise_right_shift,
 }  # fmt: skip
 
 # Operators that are one primitive whatever the options.
@@ -354,10 +307,12 @@ def _invert(x: Tensor) -> Tensor:
 
 def attach() -> None:
     """Give Tensor its operators and methods."""
-    for name, f in _NAMED.items():
+    for name, f in NAMED.items():
         setattr(Tensor, name, f)
-    for name in [*INPLACE, "clip"]:
-        setattr(Tensor, f"{name}_", inplace.inplace(f"{name}_", _NAMED[name]))
+    for name in (*INPLACE, *(alias for alias, own in ALIASES.items() if own in INPLACE)):
+        setattr(Tensor, f"{name}_", inplace.inplace(f"{name}_", NAMED[name]))
+    for name in reshaping.__all__:
+        setattr(Tensor, name, getattr(reshaping, name))
     for name, d in _CASTS.items():
         setattr(Tensor, name, _caster(name, d))
     for name, f in _OPERATORS.items():
@@ -373,7 +328,7 @@ def attach() -> None:
         setattr(Tensor, f"__{prim.name}__", direct(prim, operator))
     for name in ("copy_", "fill_", "zero_"):
         setattr(Tensor, name, getattr(inplace, name))
-    for name in ("uniform_", "normal_", "bernoulli_", "random_", "exponential_"):
+    for name in random_ops.__all__:
         setattr(Tensor, name, getattr(random_ops, name))
     for name in ("zeros", "ones", "empty", "full", "tensor"):
         setattr(Tensor, f"new_{name}", _new(getattr(create, name)))
@@ -397,8 +352,18 @@ def attach() -> None:
             )
         ),
         "mT": property(shapes.mT),
-        "bernoulli": lambda x, *, generator=None: create.bernoulli(x, generator=generator),
-        "multinomial": create.multinomial,
+        "mH": property(shapes.mT),
+        "__reversed__": lambda x: shapes.flip(x, tuple(range(x.ndim))),
+        "apply_": queries.apply_,
+        "cuda": cuda,
+        "fill_diagonal_": diagonals.fill_diagonal_,
+        "map_": queries.map_,
+        "get_device": lambda x: -1,
+        "is_cpu": property(lambda x: True),
+        "is_pinned": lambda x: False,
+        "is_sparse": property(lambda x: False),
+        "ndimension": Tensor.dim,
+        "pin_memory": cpu,
     }
     for name, f in others.items():
         setattr(Tensor, name, f)

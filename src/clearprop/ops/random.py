@@ -43,6 +43,25 @@ def exponential_(x: Tensor, lambd: float = 1.0, *, generator: Generator | None =
     return _fill(x, lambda g, shape, d: g.exponential(shape, d, lambd), generator, "exponential_")
 
 
+def geometric_(x: Tensor, p: float, *, generator: Generator | None = None) -> Tensor:
+    """Fill with numbers of trials until the first success of probability p."""
+    return _fill(x, lambda g, shape, d: g.geometric(shape, p), generator, "geometric_")
+
+
+def cauchy_(
+    x: Tensor, median: float = 0.0, sigma: float = 1.0, *, generator: Generator | None = None
+) -> Tensor:
+    """Fill with Cauchy-distributed numbers."""
+    return _fill(x, lambda g, shape, d: g.cauchy(shape, median, sigma), generator, "cauchy_")
+
+
+def log_normal_(
+    x: Tensor, mean: float = 1.0, std: float = 2.0, *, generator: Generator | None = None
+) -> Tensor:
+    """Fill with e to the power of normal numbers."""
+    return _fill(x, lambda g, shape, d: g.log_normal(shape, mean, std), generator, "log_normal_")
+
+
 def random_(
     x: Tensor, low: int = 0, high: int | None = None, *, generator: Generator | None = None
 ) -> Tensor:
@@ -50,3 +69,9 @@ def random_(
     if high is None:
         low, high = 0, low
     return _fill(x, lambda g, shape, d: g.randint(low, high, shape), generator, "random_")
+
+
+__all__ = [
+    "bernoulli_", "cauchy_", "exponential_", "geometric_", "log_normal_", "normal_", "random_",
+    "uniform_",
+]  # fmt: skip

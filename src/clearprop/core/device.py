@@ -1,0 +1,63 @@
+"""Where tensors live: always the CPU. `device` exists so that programs can name it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+KINDS = ("cpu", "cuda", "mps", "xpu", "meta")
+
+
+class device:
+    """A device as programs write it: `device('cpu')`, `device('cuda', 1)`; tensors are made on the
+    CPU only. It equals the string that it prints as, which PyTorch's does not.
+
+    >>> import clearprop as cp
+    >>> x = cp.zeros(2, device=cp.device("cpu"))
+    >>> x.device, str(x.device), x.device == cp.device("cpu")
+    (device(type='cpu'), 'cpu', True)
+    """
+
+    __slots__ = ("index", "type")
+
+    type: str
+    index: int | None
+
+    def __init__(self, type: Any = "cpu", index: int | None = None) -> None:
+        if isinstance(type, device):
+            type, index = type.type, type.index
+        if not isinstance(type, str):
+            raise RuntimeError(
+                f"device: Cannot access accelerator device when none is available: {type!r}; there"
+                " is the CPU, device('cpu')"
+            )
+        name, colon, number = type.partition(":")
+        if name not in KINDS or (colon and (not number.isdigit() or index is not None)):
+            raise RuntimeError(
+                f"device: Expected one of {', '.join(KINDS)} device type at start of device string:"
+                f" {type}"
+            )
+        self.type = name
+        self.index = int(number) if colon else index
+
+    def __str__(self) -> str:
+        return self.type if self.index is None else f"{self.type}:{self.index}"
+
+    def __repr__(self) -> str:
+        more = "" if self.index is None else f", index={self.index}"
+        return f"device(type={self.type!r}{more})"
+
+    def __eq__(self, other: object) -> bool:
+        if isinstance(other, str):
+            return str(self) == other
+        if isinstance(other, device):
+            return (self.type, self.index) == (other.type, other.index)
+        return NotImplemented
+
+    def __hash__(self) -> int:
+        return hash(str(self))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (device, (self.type, self.index))
+
+
+CPU = device("cpu")
