@@ -22,7 +22,7 @@ from clearprop.nn.functional.activation import (
 )
 from clearprop.nn.functional.classification import cross_entropy, nll_loss
 from clearprop.nn.functional.embedding import embedding, embedding_bag
-from clearprop.nn.functional.layers import dropout, linear
+from clearprop.nn.functional.layers import bilinear, dropout, linear
 from clearprop.nn.functional.normalization import (
     batch_norm,
     group_norm,
@@ -42,6 +42,7 @@ from clearprop.ops import one_hot, sigmoid, tanh
 
 __all__ = [
     "batch_norm",
+    "bilinear",
     "binary_cross_entropy",
     "binary_cross_entropy_with_logits",
     "celu",
