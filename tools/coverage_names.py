@@ -36,7 +36,8 @@ NAMES = {
             absolute acosh asinh atanh arccos arcsin arctan addcdiv addcmul addmv addr aminmax
             argwhere asarray atleast_1d atleast_2d atleast_3d block_diag broadcast_shapes
             broadcast_tensors cartesian_prod celu chain_matmul clamp_max clamp_min clone
-            column_stack concat concatenate copysign corrcoef cosine_similarity cov cumulative_trapezoid deg2rad
+            column_stack concat concatenate copysign corrcoef cosine_similarity cov deg2rad
+            cumulative_trapezoid
             detach diag_embed diagflat diagonal dist divide dsplit dstack empty_like exp2 fliplr
             flipud float_power fmax fmin frac frexp gcd greater greater_equal
             heaviside histogram hsplit i0 index_add index_copy index_fill initial_seed inner
