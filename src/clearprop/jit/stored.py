@@ -12,7 +12,6 @@ from pathlib import Path
 
 import llvmlite
 
-import clearprop
 from clearprop._version import __version__
 from clearprop.core import TABLE
 from clearprop.graph import Graph
@@ -78,7 +77,7 @@ def store(name: str, layout: Layout) -> None:
 def stamp() -> str:
     """Changes whenever a file of clearprop does: for those who work on it."""
     seen = []
-    for folder, _, files in os.walk(Path(clearprop.__file__).parent):
+    for folder, _, files in os.walk(Path(__file__).parents[1]):
         for file in files:
             if file.endswith(".py"):
                 status = os.stat(os.path.join(folder, file))
