@@ -5,7 +5,6 @@ import ctypes
 import numpy as np
 import pytest
 
-from clearprop.jit import tiny
 from clearprop.jit.engine import compile_text, host
 from clearprop.jit.gemm import Product, kernel
 
