@@ -1,14 +1,11 @@
-"""Layers: linear, dropout."""
+"""Layers: linear, bilinear."""
 
 from __future__ import annotations
 
 import math
 
-import numpy as np
-
 from clearprop import ops
-from clearprop.core import Tensor, wrap
-from clearprop.core import random as random_module
+from clearprop.core import Tensor
 from clearprop.errors import DtypeError, ShapeError
 from clearprop.ops.broadcasting import expand_to, here, need_tensors
 from clearprop.ops.movement import permute
@@ -87,27 +84,3 @@ def bilinear(input1: Tensor, input2: Tensor, weight: Tensor, bias: Tensor | None
     left = ops.tensordot(input1, weight, ([-1], [1]))  # (..., out, in2)
     y = ops.squeeze(left @ ops.unsqueeze(input2, -1), -1)
     return y if bias is None else y + expand_to(bias, y.shape)
-
-
-def dropout(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> Tensor:
-    """Each element is 0 with probability p, else x / (1 - p); the identity when not training. The
-    mask is drawn from the default generator (PyTorch's comes from a stream of its own).
-    """
-    if not 0 <= p <= 1:
-        raise ValueError(
-            f"dropout: dropout probability has to be between 0 and 1, but got {p}{here()}"
-        )
-    if not training or p == 0:
-        return input
-    d = input.value.dtype
-    if p == 1:
-        mask = wrap(np.zeros(input.shape, d), None)
-    else:
-        shape, scale = input.shape, 1 / d.type(1 - p)
-        mask = wrap(
-            random_module.drawn(
-                shape, input.dtype, lambda g: (g.uniform(shape, np.float32) >= p) * scale
-            ),
-            None,
-        )
-    return input.mul_(mask) if inplace else input * mask  # type: ignore[attr-defined,no-any-return]
