@@ -21,7 +21,7 @@ from clearprop.nn.functional.activation import (
     softsign,
 )
 from clearprop.nn.functional.classification import cross_entropy, nll_loss
-from clearprop.nn.functional.distance import cosine_similarity, pairwise_distance, pdist
+from clearprop.nn.functional.distance import cosine_similarity, pairwise_distance
 from clearprop.nn.functional.dropout import (
     alpha_dropout,
     dropout,
@@ -80,7 +80,7 @@ from clearprop.nn.functional.probability import (
     kl_div,
 )
 from clearprop.nn.functional.regression import huber_loss, l1_loss, mse_loss, smooth_l1_loss
-from clearprop.ops import one_hot, sigmoid, tanh
+from clearprop.ops import one_hot, pdist, sigmoid, tanh
 
 __all__ = [
     "alpha_dropout",

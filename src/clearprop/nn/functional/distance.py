@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import numpy as np
-
 from clearprop import ops
-from clearprop.core import Tensor, wrap
-from clearprop.errors import ShapeError
-from clearprop.ops.broadcasting import broadcast, dims_by_any_name, here, need_tensors, normal_dim
+from clearprop.core import Tensor
+from clearprop.ops.broadcasting import broadcast, dims_by_any_name, need_tensors, normal_dim
 
 
 @dims_by_any_name
@@ -42,18 +39,3 @@ def pairwise_distance(
     need_tensors("pairwise_distance", x1, x2)
     a, b = broadcast("pairwise_distance", x1, x2)
     return ops.norm(a - b + eps, p, -1, keepdim=keepdim)
-
-
-def pdist(input: Tensor, p: float = 2) -> Tensor:
-    """The p-norm of the difference of every two of N rows, in the order (0, 1), (0, 2), ...
-
-    >>> import clearprop as cp
-    >>> cp.nn.functional.pdist(cp.tensor([[0.0], [1.0], [3.0]])).tolist()
-    [1.0, 3.0, 2.0]
-    """
-    if input.ndim != 2:
-        raise ShapeError(f"pdist: only supports 2D tensors, got: {input.aval}{here()}")
-    if p < 0:
-        raise RuntimeError(f"pdist: only supports non-negative p values, got {p}{here()}")
-    first, second = (wrap(i, None) for i in np.triu_indices(input.shape[0], 1))
-    return ops.norm(ops.index_select(input, 0, first) - ops.index_select(input, 0, second), p, -1)
