@@ -14,7 +14,7 @@ LAYERS = [
     {"ops"},
     {"autograd", "graph"},
     {"jit"},
-    {"nn", "data", "func", "linalg", "special"},
+    {"nn", "data", "func", "special"},
     {"optim", "explanation", "serialization"},
     {"train"},
     {"cli"},

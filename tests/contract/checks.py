@@ -16,7 +16,6 @@ from clearprop.autograd import grad
 from clearprop.autograd.batching import vmap
 from clearprop.core import (
     Aval,
-    Example,
     Map,
     Primitive,
     Tensor,
@@ -38,7 +37,6 @@ class Case:
     params: dict[str, Any]
     values: tuple[Any, ...] | None
     number: int
-    symmetric: bool = False
 
     def __str__(self) -> str:
         return f"{self.prim.name}-{self.number}"
@@ -61,21 +59,16 @@ class Case:
                 out.append(rng.integers(0, 2, aval.shape).astype(aval.dtype.np))
         return out
 
-    def direction(self, x: Tensor, rng: np.random.Generator) -> np.ndarray:
-        """Where to move an input to see what its derivative is."""
-        v = rng.standard_normal(x.shape)
-        return v + np.swapaxes(v, -1, -2) if self.symmetric else v
-
 
 def cases(prim: Primitive) -> list[Case]:
     """The entry's own examples; an elementwise entry gets shapes (), (3,) and (2, 3), and an empty
     one.
     """
-    found = list(prim.examples)
+    found = [(e.avals, e.params, e.values) for e in prim.examples]
     if not found and isinstance(prim.lower, Map):
         for shape in ((), (3,), (2, 3), (0, 2)):
-            found.append(Example((Aval(shape, float64),) * prim.arity))
-    return [Case(prim, e.avals, e.params, e.values, i, e.symmetric) for i, e in enumerate(found)]
+            found.append(((Aval(shape, float64),) * prim.arity, {}, None))
+    return [Case(prim, a, p, v, i) for i, (a, p, v) in enumerate(found)]
 
 
 def run(case: Case, xs: list[Tensor]) -> list[Tensor]:
@@ -124,19 +117,15 @@ def directional(f: Any, xs: list[Tensor], directions: list[np.ndarray], eps: flo
     return (ends[0] - ends[1]) / (2 * eps)
 
 
-def _directions(case: Case, xs: list[Tensor], rng: np.random.Generator) -> list[Any]:
-    return [case.direction(x, rng) if x.requires_grad else None for x in xs]
+def _directions(xs: list[Tensor], rng: np.random.Generator) -> list[Any]:
+    return [rng.standard_normal(x.shape) if x.requires_grad else None for x in xs]
 
 
 def _wants(case: Case) -> bool:
-    rule = case.prim.shape(*case.avals, **case.params)
-    outs = list(rule) if case.prim.outputs > 1 else [rule]
-    return any(x.requires_grad for x in inputs(case)) and any(a.dtype.category == 2 for a in outs)
-
-
-def smooth(case: Case, xs: list[Tensor]) -> list[Tensor]:
-    """The outputs that have a derivative: those of floating-point numbers."""
-    return [y for y in run(case, xs) if y.is_floating_point()]
+    return (
+        any(x.requires_grad for x in inputs(case))
+        and case.prim.shape(*case.avals, **case.params).dtype.category == 2
+    )
 
 
 def _tolerance(case: Case) -> tuple[float, float]:
@@ -150,18 +139,18 @@ def check_vjp(case: Case) -> None:
         return
     rng = np.random.default_rng(7)
     xs = inputs(case)
-    seeds = [rng.standard_normal(y.shape) for y in smooth(case, xs)]
-    directions = _directions(case, xs, rng)
+    seeds = [rng.standard_normal(y.shape) for y in run(case, xs)]
+    directions = _directions(xs, rng)
 
     def value(ts: list[Tensor]) -> float:
         return float(
             sum(
                 (y.detach().numpy().astype(np.float64) * s).sum()
-                for y, s in zip(smooth(case, ts), seeds, strict=True)
+                for y, s in zip(run(case, ts), seeds, strict=True)
             )
         )
 
-    ys = smooth(case, xs)
+    ys = run(case, xs)
     wanted = [x for x in xs if x.requires_grad]
     gs = grad(
         ys,
@@ -188,10 +177,10 @@ def check_second_vjp(case: Case) -> None:
         return
     rng = np.random.default_rng(11)
     xs = inputs(case)
-    seeds = [wrap(rng.standard_normal(y.shape), None) for y in smooth(case, xs)]
+    seeds = [wrap(rng.standard_normal(y.shape), None) for y in run(case, xs)]
 
     def energy(ts: list[Tensor]) -> Tensor:
-        ys = smooth(case, ts)
+        ys = run(case, ts)
         gs = grad(
             ys, [t for t in ts if t.requires_grad], seeds, create_graph=True, materialize_grads=True
         )
@@ -208,7 +197,7 @@ def check_second_vjp(case: Case) -> None:
         ]
     else:
         second = [np.zeros(x.shape) for x in wanted]
-    directions = _directions(case, xs, rng)
+    directions = _directions(xs, rng)
     analytical = sum(
         float((g * v).sum())
         for g, v in zip(second, [d for d in directions if d is not None], strict=True)
@@ -250,11 +239,10 @@ def check_trace(case: Case) -> None:
         wanted = [x for x in xs if x.requires_grad]
         if not wanted or not _wants(case):
             return ys
-        roots = [y for y in ys if y.is_floating_point()]
-        ones = [ones_like(y) for y in roots]
-        gs = grad(roots, wanted, ones, create_graph=True, materialize_grads=True)
-        energies = [(g * g).sum() for g in gs if g.requires_grad]
-        second = grad(energies, wanted, None, materialize_grads=True) if energies else ()
+        ones = [ones_like(y) for y in ys]
+        gs = grad(ys, wanted, ones, create_graph=True, materialize_grads=True)
+        smooth = [(g * g).sum() for g in gs if g.requires_grad]
+        second = grad(smooth, wanted, None, materialize_grads=True) if smooth else ()
         return [*ys, *gs, *second]
 
     xs = inputs(case)

@@ -15,21 +15,17 @@ STEPS = 200
 
 
 class Recurrent(nn.Module):
-    """A long short-term memory over a sequence, written out."""
+    """Two layers of long short-term memory over a sequence, and one linear layer behind the last
+    step.
+    """
 
     def __init__(self, size, hidden, out):
         super().__init__()
-        self.gates = nn.Linear(size + hidden, 4 * hidden)
+        self.memory = nn.LSTM(size, hidden, 2, batch_first=True)
         self.out = nn.Linear(hidden, out)
-        self.hidden = hidden
 
     def forward(self, x):
-        h = c = cp.zeros(x.shape[0], self.hidden, dtype=x.dtype)
-        for t in range(x.shape[1]):
-            i, f, g, o = self.gates(cp.cat([x[:, t], h], dim=1)).chunk(4, dim=1)
-            c = cp.sigmoid(f) * c + cp.sigmoid(i) * cp.tanh(g)
-            h = cp.sigmoid(o) * cp.tanh(c)
-        return self.out(h)
+        return self.out(self.memory(x)[0][:, -1])
 
 
 class Attention(nn.Module):

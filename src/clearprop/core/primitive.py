@@ -88,11 +88,20 @@ class Opaque:
     elementwise: bool = False
 
 
-Lowering = Map | Reduce | Scan | Indexed | View | Contract | Opaque
+@dataclass(frozen=True)
+class Composed:
+    """Made of other ops: `function(*inputs, **params)` gives the same, up to rounding. Eager mode
+    runs one kernel, which is quicker than many ops; compiled code is made of the ops.
+    """
+
+    function: Callable[..., Any]
+
+
+Lowering = Map | Reduce | Scan | Indexed | View | Contract | Opaque | Composed
 
 # With a batch axis in front of every input: ALIGNED, params that count axes move along (what all
-# kinds but Contract, Opaque and Indexed mean); LEADING, any axes in front are batch axes already
-# and params stay; LOOP, one run per example (those three, if they say nothing else). Or a rule,
+# kinds but Contract, Opaque, Indexed and Composed mean); LEADING, any axes in front are batch axes
+# already and params stay; LOOP, one run per example (those, if they say nothing else). Or a rule,
 # called as `rule(size, mapped, *inputs, **params)`; inputs whose `mapped` is True have the axis.
 ALIGNED, LEADING, LOOP = "aligned", "leading", "loop"
 Batch = str | Callable[..., Any]
@@ -101,13 +110,12 @@ Batch = str | Callable[..., Any]
 @dataclass(frozen=True)
 class Example:
     """Avals and params at which the contract tests call a primitive, beyond what its kind already
-    tells them. `symmetric`: the op is meant for symmetric matrices, and is varied among them only.
+    tells them.
     """
 
     avals: tuple[Aval, ...]
     params: dict[str, Any] = field(default_factory=dict)
     values: tuple[Any, ...] | None = None
-    symmetric: bool = False
 
 
 @dataclass(frozen=True, eq=False)

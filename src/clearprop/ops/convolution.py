@@ -160,3 +160,6 @@ CONVOLUTION_WEIGHT = primitive(
     batch=_batched_weight,
     examples=[Example((_f(*x), _f(*y)), {**p, "kernel": w[2:]}) for x, w, y, p in _CASES],
 )
+
+
+__all__: list[str] = []
