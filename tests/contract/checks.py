@@ -171,6 +171,27 @@ def check_vjp(case: Case) -> None:
     assert abs(analytical - numerical) <= tol * max(1.0, abs(numerical)), (analytical, numerical)
 
 
+def check_on_arrays(case: Case) -> None:
+    """`.backward()`, which runs rules on bare arrays where it can, gives the same bits as the rules
+    on Tensors.
+    """
+    if not _wants(case) or case.prim.array_rules is None:
+        return
+    rng = np.random.default_rng(5)
+    xs, others = inputs(case), inputs(case)
+    (y,), (z,) = run(case, xs), run(case, others)
+    seed = rng.standard_normal(y.shape).astype(y.value.dtype)
+    if not y.shape:
+        (y * float(seed)).backward()
+    else:
+        y.backward(wrap(seed, None))
+    wanted = [x for x in others if x.requires_grad]
+    gs = grad([z], wanted, [wrap(seed, None)], create_graph=True)
+    for x, g in zip([x for x in xs if x.requires_grad], gs, strict=True):
+        assert x.grad is not None and x.grad.dtype is g.dtype
+        np.testing.assert_array_equal(x.grad.numpy(), g.detach().numpy())
+
+
 def check_second_vjp(case: Case) -> None:
     """The rules differentiate: the same comparison for the gradient of sum(gradient^2)."""
     if not _wants(case) or any(a.dtype.name == "float32" for a in case.avals):

@@ -10,6 +10,7 @@ from checks import (
     cases,
     check_batched,
     check_formula,
+    check_on_arrays,
     check_second_vjp,
     check_shape,
     check_trace,
@@ -30,6 +31,11 @@ def test_shape_rule_tells_what_the_kernel_returns(case):
 @pytest.mark.parametrize("case", DIFFERENTIABLE, ids=str)
 def test_vjp_agrees_with_finite_differences(case):
     check_vjp(case)
+
+
+@pytest.mark.parametrize("case", [c for c in CASES if c.prim.array_rules], ids=str)
+def test_rules_give_the_same_bits_on_bare_arrays(case):
+    check_on_arrays(case)
 
 
 @pytest.mark.parametrize("case", DIFFERENTIABLE, ids=str)

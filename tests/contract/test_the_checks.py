@@ -4,9 +4,17 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from checks import Case, check_formula, check_second_vjp, check_shape, check_trace, check_vjp
+from checks import (
+    Case,
+    check_formula,
+    check_on_arrays,
+    check_second_vjp,
+    check_shape,
+    check_trace,
+    check_vjp,
+)
 
-from clearprop.core import TABLE, Aval, Map, apply, float64, primitive, wrap
+from clearprop.core import TABLE, Aval, Map, also_arrays, apply, float64, primitive, wrap
 from clearprop.errors import TraceError
 
 
@@ -64,6 +72,14 @@ def test_wrong_shape_rule_is_caught(plant):
 def test_rule_that_drops_the_second_derivative_is_caught(plant):
     with pytest.raises(AssertionError):
         check_second_vjp(plant(vjp=(lambda g, _out, x: g * 2 * x.detach(),)))
+
+
+def test_rule_that_means_something_else_for_arrays_is_caught(plant):
+    check_on_arrays(plant(vjp=(also_arrays(lambda g, _out, _x: g * g.ndim),)))
+    with pytest.raises(AssertionError):
+        check_on_arrays(plant(vjp=(also_arrays(lambda g, _out, _x: g * hasattr(g, "node")),)))
+    with pytest.raises(AssertionError, match="needs a value"):
+        plant(vjp=(also_arrays(lambda g, _out, x: g * x),))
 
 
 def test_rule_that_uses_what_it_did_not_keep_is_caught(plant):

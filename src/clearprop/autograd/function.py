@@ -12,7 +12,7 @@ from typing import Any
 from clearprop.autograd.batching import Batching, with_axis
 from clearprop.core import Aval, Leaf, Node, Pick, Tensor, local, wrap
 from clearprop.core.dtypes import FLOAT
-from clearprop.core.node import SECOND_BACKWARD, sequence
+from clearprop.core.node import SECOND_BACKWARD, creation
 from clearprop.core.provenance import user_frame
 from clearprop.core.tensor import refresh, version_cell
 from clearprop.errors import AutogradError
@@ -232,9 +232,9 @@ def _node(
 ) -> FunctionNode:
     node = FunctionNode()
     node.prim = _Named(cls.__name__)  # type: ignore[assignment]
-    node.rules, node.extra, node.stamp = None, True, 0
+    node.rules, node.stamp = None, 0
     node.edges, node.saved, node.versions, node.out, node.params = edges, (), None, None, {}
-    node.seq, node.scope = sequence(), local.c.scope
+    node.seq, node.scope = next(creation), local.c.scope
     frame = user_frame(sys._getframe(2))
     node.code, node.lasti = (None, 0) if frame is None else (frame.f_code, frame.f_lasti)
     node.ctx, node.function = ctx, cls

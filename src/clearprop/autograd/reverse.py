@@ -182,7 +182,7 @@ def register_hook(self: Tensor, hook: Callable[[Tensor], Tensor | None]) -> Remo
             f" gradient{here()}"
         )
     if self.node.hooks is None:
-        self.node.hooks, self.node.extra = {}, True
+        self.node.hooks, self.node.rules = {}, None
     return RemovableHandle(self.node.hooks, hook)
 
 
@@ -207,7 +207,7 @@ def retain_grad(self: Tensor) -> None:
             f"retain_grad: can't retain_grad on Tensor that has requires_grad=False{here()}"
         )
     if not self.is_leaf:
-        self.node.retain, self.node.extra = weakref.ref(self), True
+        self.node.retain, self.node.rules = weakref.ref(self), None
         self.retains_grad = True
 
 

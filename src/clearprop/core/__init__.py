@@ -41,6 +41,7 @@ from clearprop.core.primitive import (
     Reduce,
     Scan,
     View,
+    also_arrays,
     primitive,
 )
 from clearprop.core.provenance import Location, locate, module_path, user_location
@@ -84,6 +85,7 @@ __all__ = [
     "View",
     "ViewOf",
     "Watched",
+    "also_arrays",
     "apply",
     "apply1",
     "apply2",

@@ -13,9 +13,9 @@ import numpy as np
 
 from clearprop.core import tensor as tensor_module
 from clearprop.core.dtypes import Aval, from_numpy_dtype
-from clearprop.core.node import Node, Pick, sequence
+from clearprop.core.node import Node, Pick, creation
 from clearprop.core.primitive import NOTHING, VALUE, Plan, Primitive, variadic_plan
-from clearprop.core.provenance import last_user_globals, user_frame
+from clearprop.core.provenance import last_user_code, user_frame
 from clearprop.core.state import Context, local
 from clearprop.core.tensor import Tensor, ViewOf, refresh, version_cell, wrap, writes
 
@@ -27,11 +27,20 @@ _tuple = tuple.__new__  # a NamedTuple without its constructor written in Python
 _NO_PARAMS: dict[str, Any] = {}
 
 
-def apply1(prim: Primitive, x: Tensor, params: dict[str, Any] = _NO_PARAMS) -> Tensor:
-    """`prim(x, **params)`."""
+def apply1(
+    prim: Primitive, x: Tensor, params: dict[str, Any] = _NO_PARAMS, total: Any = None
+) -> Tensor:
+    """`prim(x, **params)`. `total` may be given for a reduction over all axes: what NumPy does it
+    with, called without the detour of names.
+    """
     c = local.c
     if c.interpreter is None:
-        value = c.run(prim.eager, x.value, **params) if params else c.run(prim.eager, x.value)
+        if not params:
+            value = c.run(prim.eager, x.value)
+        elif total is not None:
+            value = c.run(total, x.value, None)
+        else:
+            value = c.run(prim.eager, x.value, **params)
         if value.__class__ is not _ndarray:
             value = _asarray(value)
     else:
@@ -47,22 +56,23 @@ def apply1(prim: Primitive, x: Tensor, params: dict[str, Any] = _NO_PARAMS) -> T
         if x.view_of is not None:
             edge = _refreshed(x)
         keep_out, (keep_x,) = plan
-        out.node = node = _new(Node)
+        out.node = node = Node()
         node.prim = prim
         node.rules = prim.array_rules
-        node.extra = False
         node.edges = (edge,)
         node.saved = (x if keep_x == VALUE else _abstract(x, keep_x),)
         node.versions = None if x.cell is None else (x.cell[0],)
         node.out = value if keep_out else None
         node.params = params
-        node.seq = sequence()
+        node.seq = next(creation)
         node.stamp = writes[0]
         node.scope = c.scope
         frame: Any = _getframe(2)
-        if frame.f_globals is not last_user_globals[0]:
+        code = frame.f_code
+        if code is not last_user_code[0]:
             frame = user_frame(frame)
-        node.code, node.lasti = (None, 0) if frame is None else (frame.f_code, frame.f_lasti)
+            code = None if frame is None else frame.f_code
+        node.code, node.lasti = code, 0 if frame is None else frame.f_lasti
     return out
 
 
@@ -72,52 +82,58 @@ def apply2(prim: Primitive, x: Tensor, y: Tensor) -> Tensor:
     """
     c = local.c
     if c.interpreter is None:
-        value = c.run(prim.eager, x.value, y.value)
-        if value.__class__ is not _ndarray:
-            value = _asarray(value)
-    else:
-        value = c.interpreter.run(prim, (x, y), _NO_PARAMS)
-    out = _new(Tensor)
-    out.value = value
-    out.node = out.cell = out.view_of = None
-    if c.grad and (x.node is not None or y.node is not None):
-        record2(c, prim, x, y, out, _getframe(2))
+        return eager2(c, prim, x, y, 3)
+    out = wrap(c.interpreter.run(prim, (x, y), _NO_PARAMS), None)
+    if c.grad:
+        out.node = _record(c, prim, (x, y), _NO_PARAMS, out.value)
     return out
 
 
-def record2(c: Context, prim: Primitive, x: Tensor, y: Tensor, out: Tensor, frame: Any) -> None:
-    """Give `out`, which prim computed of x and y, its node; `frame` called the op."""
+def eager2(c: Context, prim: Primitive, x: Tensor, y: Tensor, depth: int) -> Tensor:
+    """`apply2` where the interpreter is known to be the eager one; the op was called `depth` frames
+    up. One of the two may be a 0-d constant: NumPy repeats it, in the kernel and in the rules.
+    """
+    value = c.run(prim.eager, x.value, y.value)
+    if value.__class__ is not _ndarray:
+        value = _asarray(value)
+    out = _new(Tensor)
+    out.value = value
+    out.node = out.cell = out.view_of = None
     edge_x, edge_y = x.node, y.node
-    plan = prim.plans[1 if edge_y is None else 2 if edge_x is None else 3]
-    if plan is None:
-        return
-    if x.view_of is not None:
-        edge_x = _refreshed(x)
-    if y.view_of is not None:
-        edge_y = _refreshed(y)
-    keep_out, (keep_x, keep_y) = plan
-    out.node = node = _new(Node)
-    node.prim = prim
-    node.rules = prim.array_rules
-    node.extra = False
-    node.edges = (edge_x, edge_y)
-    node.saved = (
-        x if keep_x == VALUE else _abstract(x, keep_x) if keep_x else None,
-        y if keep_y == VALUE else _abstract(y, keep_y) if keep_y else None,
-    )
-    node.versions = (
-        None
-        if x.cell is None and y.cell is None
-        else (0 if x.cell is None else x.cell[0], 0 if y.cell is None else y.cell[0])
-    )
-    node.out = out.value if keep_out else None
-    node.params = _NO_PARAMS
-    node.seq = sequence()
-    node.stamp = writes[0]
-    node.scope = c.scope
-    if frame.f_globals is not last_user_globals[0]:
-        frame = user_frame(frame)
-    node.code, node.lasti = (None, 0) if frame is None else (frame.f_code, frame.f_lasti)
+    if c.grad and (edge_x is not None or edge_y is not None):
+        plan = prim.plans[1 if edge_y is None else 2 if edge_x is None else 3]
+        if plan is None:
+            return out
+        if x.view_of is not None:
+            edge_x = _refreshed(x)
+        if y.view_of is not None:
+            edge_y = _refreshed(y)
+        keep_out, (keep_x, keep_y) = plan
+        out.node = node = Node()
+        node.prim = prim
+        node.rules = prim.array_rules
+        node.edges = (edge_x, edge_y)
+        node.saved = (
+            x if keep_x == VALUE else _abstract(x, keep_x) if keep_x else None,
+            y if keep_y == VALUE else _abstract(y, keep_y) if keep_y else None,
+        )
+        node.versions = (
+            None
+            if x.cell is None and y.cell is None
+            else (0 if x.cell is None else x.cell[0], 0 if y.cell is None else y.cell[0])
+        )
+        node.out = value if keep_out else None
+        node.params = _NO_PARAMS
+        node.seq = next(creation)
+        node.stamp = writes[0]
+        node.scope = c.scope
+        frame: Any = _getframe(depth)
+        code = frame.f_code
+        if code is not last_user_code[0]:
+            frame = user_frame(frame)
+            code = None if frame is None else frame.f_code
+        node.code, node.lasti = code, 0 if frame is None else frame.f_lasti
+    return out
 
 
 def apply(prim: Primitive, *inputs: Tensor, **params: Any) -> Tensor:
@@ -209,10 +225,9 @@ def _record(
             return None
         plan = prim.plans[mask]  # type: ignore[assignment]
     keep_out, keeps = plan
-    node = _new(Node)
+    node = Node()
     node.prim = prim
     node.rules = prim.array_rules
-    node.extra = False
     node.edges = edges
     node.saved = tuple(
         x if keep == VALUE else _abstract(x, keep) for x, keep in zip(inputs, keeps, strict=True)
@@ -220,12 +235,10 @@ def _record(
     node.versions = tuple(0 if x.cell is None else x.cell[0] for x in inputs)
     node.out = value if keep_out else None
     node.params = params
-    node.seq = sequence()
+    node.seq = next(creation)
     node.stamp = writes[0]
     node.scope = c.scope
-    frame: Any = _getframe(3)
-    if frame.f_globals is not last_user_globals[0]:
-        frame = user_frame(frame)
+    frame = user_frame(_getframe(3))
     node.code, node.lasti = (None, 0) if frame is None else (frame.f_code, frame.f_lasti)
     return node
 

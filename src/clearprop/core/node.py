@@ -22,7 +22,7 @@ from clearprop.errors import AutogradError
 if TYPE_CHECKING:
     from clearprop.core.tensor import Tensor
 
-sequence = itertools.count(1).__next__
+creation = itertools.count(1)  # next(creation): the number of the next node
 
 SECOND_BACKWARD = (
     "Trying to backward through the graph a second time (or directly access saved tensors after"
@@ -47,7 +47,6 @@ class Node:
         "__weakref__",
         "code",
         "edges",
-        "extra",
         "lasti",
         "out",
         "params",
@@ -61,9 +60,8 @@ class Node:
     )
 
     prim: Primitive
-    rules: Any  # prim.array_rules
+    rules: Any  # prim.array_rules; None where a backward pass must look at hooks, retain, out_cell
     edges: tuple[Any, ...]
-    extra: bool  # whether a backward pass must look at hooks, retain or out_cell
     saved: tuple[Any, ...] | None
     versions: tuple[int, ...] | None
     stamp: int
@@ -197,7 +195,7 @@ class Pick:
         self.main = main
         self.index = index
         self.edges = (main,)
-        self.seq = sequence()
+        self.seq = next(creation)
 
     @property
     def name(self) -> str:

@@ -136,7 +136,7 @@ class Primitive:
     outputs: int = 1
     keep: tuple[tuple[int, ...], ...] = ()
     plans: tuple[Plan | None, ...] = ()
-    array_rules: tuple[Rule | None, ...] | None = None  # vjp, if every rule is operators alone
+    array_rules: tuple[Rule | None, ...] | None = None  # vjp, if the rules take bare arrays, too
 
     @property
     def arity(self) -> int:
@@ -168,21 +168,27 @@ def _kept(rule: Rule | None, arity: int, variadic: bool) -> tuple[int, ...]:
     return tuple(kinds[2:]) if variadic else tuple(kinds[1:])  # after (i, g) or g
 
 
+def also_arrays(rule: Rule) -> Rule:
+    """Mark the rule of an entry with one input that calls nothing but functions which take bare
+    arrays, too, and needs no value, only shapes.
+    """
+    rule.also_arrays = True  # type: ignore[attr-defined]
+    return rule
+
+
 def _for_arrays(rules: Sequence[Rule | None], variadic: bool) -> bool:
-    """Whether one or two rules are made of Python's operators alone: they mean the same for bare
-    arrays then.
+    """Whether one or two rules mean the same for bare arrays: they are made of Python's operators
+    alone, or marked.
     """
     codes = [getattr(rule, "__code__", None) for rule in rules]
-    return (
-        not variadic
-        and len(codes) in (1, 2)
-        and all(
-            code is not None
-            and not code.co_freevars
-            and not code.co_kwonlyargcount
-            and set(code.co_names) <= {"mT"}
-            for code in codes
-        )
+    if variadic or len(codes) not in (1, 2):
+        return False
+    return hasattr(rules[0], "also_arrays") or all(
+        code is not None
+        and not code.co_freevars
+        and not code.co_kwonlyargcount
+        and set(code.co_names) <= {"mT"}
+        for code in codes
     )
 
 
@@ -255,6 +261,10 @@ def primitive(
             f"primitive {name!r}: a rule takes (g, out, {len(vjp)} inputs), this one has"
             f" {1 + len(kept)} arguments"
         )
+    marked = [kept for rule, kept in zip(vjp, keep, strict=True) if hasattr(rule, "also_arrays")]
+    assert all(len(vjp) == 1 and VALUE not in kept for kept in marked), (
+        f"primitive {name!r}: a rule that is marked also_arrays needs a value, or another input"
+    )
     entry = Primitive(
         name=name, doc=doc, eager=eager, shape=shape, vjp=vjp, lower=lower, batch=batch,
         domain=domain, kinks=kinks, examples=tuple(examples), variadic=variadic, outputs=outputs,

@@ -31,19 +31,32 @@ class Location(NamedTuple):
         return f"{self.file}:{self.line}"
 
 
-# The globals of the user's module that was seen last: most ops come from where the last one came.
-last_user_globals: list[dict[str, Any]] = [{}]
+# The user's function that was seen last, and its globals: most ops come from where the last one
+# came.
+last_user_code: list[CodeType | None] = [None]
+_last_globals: list[dict[str, Any]] = [{}]
+_ours: set[int] = set()  # ids of the globals of clearprop's modules, found so far
 
 
 def user_frame(frame: FrameType | None) -> FrameType | None:
     """The first frame from `frame` outwards that is not clearprop's own."""
     while frame is not None:
-        name = frame.f_globals.get("__name__", "")
-        if name[:10] != "clearprop." and name != "clearprop":
-            last_user_globals[0] = frame.f_globals
+        names = frame.f_globals
+        if names is _last_globals[0] or (id(names) not in _ours and not _is_ours(names)):
+            _last_globals[0], last_user_code[0] = names, frame.f_code
             return frame
         frame = frame.f_back
     return None
+
+
+def _is_ours(names: dict[str, Any]) -> bool:
+    """Whether these are the globals of a module of clearprop."""
+    name = names.get("__name__", "")
+    if name != "clearprop" and not name.startswith("clearprop."):
+        return False
+    if getattr(sys.modules.get(name), "__dict__", None) is names:
+        _ours.add(id(names))
+    return True
 
 
 def locate(code: CodeType | None, lasti: int) -> Location | None:

@@ -442,9 +442,9 @@ def version_cell(x: Tensor) -> list[int]:
     if cell is None:
         cell = x.cell = [0]
         if type(x.node) is Node:
-            x.node.out_cell, x.node.extra = cell, True
+            x.node.out_cell, x.node.rules = cell, None
         elif type(x.node) is Pick:
-            x.node.main.out_cell, x.node.main.extra = cell, True
+            x.node.main.out_cell, x.node.main.rules = cell, None
     return cell
 
 

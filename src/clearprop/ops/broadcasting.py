@@ -3,7 +3,8 @@ called.
 
 Equal shapes and dtypes take the direct path. Everything else becomes explicit `cast` and `expand`,
 so that no derivative rule ever meets a broadcast: the sum over broadcast axes is the rule of
-`expand`, written once.
+`expand`, written once. (A number beside a tensor stays 0-d in eager mode. It wants no gradient, so
+its broadcast has no rule, and NumPy is quicker with one number than with a repeated one.)
 """
 
 from __future__ import annotations
@@ -11,7 +12,6 @@ from __future__ import annotations
 import functools
 import inspect
 import math
-import sys
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
@@ -38,7 +38,7 @@ from clearprop.core import (
     wrap,
 )
 from clearprop.core import Number as Traced
-from clearprop.core.apply import record2
+from clearprop.core.apply import eager2
 from clearprop.core.dtypes import BOOL, FLOAT, INTEGER
 from clearprop.core.state import local
 from clearprop.core.tensor import TENSORS
@@ -254,6 +254,17 @@ _REFUSED = {
 
 
 _F32, _F64 = np.dtype(np.float32), np.dtype(np.float64)
+_NUMBERS: dict[np.dtype, dict[Number, Tensor]] = {_F32: {}, _F64: {}}
+
+
+def _new_number(number: int | float, d: np.dtype) -> Tensor:
+    """constant(number, d, ()), kept where the operators find it with one look."""
+    found = constant(number, d, ())
+    if number:
+        if len(_NUMBERS[d]) >= _MOST_CONSTANTS:
+            _NUMBERS[d].clear()
+        _NUMBERS[d][number] = found
+    return found
 
 
 def unary(prim: Primitive, kind: str = FLOATS) -> Callable[[TensorLike], Tensor]:
@@ -300,10 +311,6 @@ def binary(prim: Primitive, kind: str = ANY) -> Callable[[TensorLike, TensorLike
     return op
 
 
-_ndarray = np.ndarray
-_asarray = np.asarray
-_new = object.__new__
-_getframe = sys._getframe
 _loose = True  # False while the STRICT flag is set
 
 
@@ -319,58 +326,63 @@ def direct(
     prim: Primitive, general: Callable[[TensorLike, TensorLike], Any]
 ) -> Callable[[TensorLike, TensorLike], Any]:
     """`general`, after the short ways for what most programs do most of the time: floating-point
-    tensors of one dtype, or one tensor and a number.
+    tensors of one dtype, or a tensor and a number.
 
     Where nothing is recorded, NumPy may do the broadcasting; what it refuses goes to `general`,
     whose error is better.
     """
-    eager = prim.eager
 
     def op(x: TensorLike, y: TensorLike, *, alpha: Any = None, out: Any = None) -> Any:
         if alpha is not None or out is not None:
             return _with_options(prim, op, x, y, alpha, out)
-        if x.__class__ is Tensor or x.__class__ in TENSORS:
-            vx = x.value
-            d = vx.dtype
-            if d is not _F32 and d is not _F64:
-                return general(x, y)
-            kind = y.__class__
-            if kind is Tensor or kind in TENSORS:
-                vy = y.value
-                if vy.dtype is not d:
-                    return general(x, y)
-            elif kind is float or kind is int:
-                y = constant(y, d, vx.shape)
-                vy = y.value
-            else:
-                return general(x, y)
-        elif (x.__class__ is int or x.__class__ is float) and y.__class__ in TENSORS:
+        if x.__class__ is not Tensor and x.__class__ not in TENSORS:
+            return general(x, y)
+        vx = x.value
+        d = vx.dtype
+        if d is not _F32 and d is not _F64:
+            return general(x, y)
+        kind = y.__class__
+        c = local.c
+        if kind is Tensor or kind in TENSORS:
             vy = y.value
-            d = vy.dtype
-            if d is not _F32 and d is not _F64:
+            if vy.dtype is not d:
                 return general(x, y)
-            x = constant(x, d, vy.shape)
-            vx = x.value
+            if vx.shape != vy.shape:
+                recording = c.grad and (x.node is not None or y.node is not None)
+                if recording or c.interpreter is not None or not _loose:
+                    return general(x, y)
+                try:
+                    return eager2(c, prim, x, y, 2)
+                except ValueError:
+                    return general(x, y)
+        elif kind is float or kind is int:
+            if c.interpreter is not None:
+                return apply2(prim, x, constant(y, d, vx.shape))
+            number = _NUMBERS[d].get(y)
+            y = _new_number(y, d) if number is None else number
         else:
+            return general(x, y)
+        return eager2(c, prim, x, y, 2) if c.interpreter is None else apply2(prim, x, y)
+
+    return op
+
+
+def reflected(
+    prim: Primitive, general: Callable[[TensorLike, TensorLike], Any]
+) -> Callable[[Tensor, TensorLike], Any]:
+    """`direct` with its operands exchanged: what Python calls for `2 * y`."""
+
+    def op(y: Tensor, x: TensorLike) -> Any:
+        d = y.value.dtype
+        if (x.__class__ is not float and x.__class__ is not int) or (
+            d is not _F32 and d is not _F64
+        ):
             return general(x, y)
         c = local.c
         if c.interpreter is not None:
-            return apply2(prim, x, y) if vx.shape == vy.shape else general(x, y)
-        recording = c.grad and (x.node is not None or y.node is not None)
-        if vx.shape != vy.shape and (recording or not _loose):
-            return general(x, y)
-        try:
-            value = c.run(eager, vx, vy)
-        except ValueError:
-            return general(x, y)
-        if value.__class__ is not _ndarray:
-            value = _asarray(value)
-        out = _new(Tensor)
-        out.value = value
-        out.node = out.cell = out.view_of = None
-        if recording:
-            record2(c, prim, x, y, out, _getframe(1))
-        return out
+            return apply2(prim, constant(x, d, y.value.shape), y)
+        number = _NUMBERS[d].get(x)
+        return eager2(c, prim, _new_number(x, d) if number is None else number, y, 2)
 
     return op
 

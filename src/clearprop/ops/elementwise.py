@@ -115,7 +115,7 @@ ATANH = _u("atanh", "Inverse hyperbolic tangent, for |x| < 1.", np.arctanh, lamb
 TANH = _u("tanh", "Hyperbolic tangent; the derivative is (1+y)(1-y).", np.tanh, lambda g, out, _x: g * (1 + out) * (1 - out), "tanh(x)", (-3.0, 3.0))
 SIGMOID = _u("sigmoid", "1 / (1 + e^-x); the derivative is y (1-y) <= 1/4.", _sigmoid, lambda g, out, _x: g * out * (1 - out), "sigmoid(x)", (-3.0, 3.0))
 ERF = _u("erf", "Error function 2/sqrt(pi) * integral of e^(-t^2) from 0 to x.", _erf, lambda g, _out, x: g * (2 / math.sqrt(math.pi)) * exp(-(x * x)), "erf(x)")
-SQUARE = _u("square", "x * x, elementwise.", lambda x: np.multiply(x, x), lambda g, _out, x: g * (2 * x), "x * x")
+SQUARE = _u("square", "x * x, elementwise.", np.square, lambda g, _out, x: g * (x + x), "x * x")
 RELU = _u("relu", "max(x, 0); the derivative at 0 is 0, nan stays nan.", lambda x: np.maximum(x, 0), lambda g, out, _x: where(out <= 0, zeros_for(g), g), "0 if x <= 0 else x", kinks=(0.0,))
 FLOOR = _u("floor", "Largest integer not above x; derivative 0.", np.floor, _zero, "floor(x)", (0.1, 0.9))
 CEIL = _u("ceil", "Smallest integer not below x; derivative 0.", np.ceil, _zero, "ceil(x)", (0.1, 0.9))

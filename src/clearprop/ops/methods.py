@@ -10,10 +10,8 @@ import numpy as np
 
 from clearprop.core import (
     Number,
-    Primitive,
     Tensor,
     apply1,
-    apply2,
     as_dtype,
     bool_,
     float16,
@@ -48,7 +46,7 @@ from clearprop.ops import (
     statistics,
 )
 from clearprop.ops import random as random_ops
-from clearprop.ops.broadcasting import cast, constant, direct, here, is_one
+from clearprop.ops.broadcasting import cast, direct, here, is_one, reflected
 from clearprop.ops.names import ALIASES, INPLACE
 
 # NumPy's functions of an array and a tensor (array on the left) that mean an operator
@@ -91,14 +89,10 @@ def _array_ufunc(self: Tensor, ufunc: np.ufunc, method: str, *inputs: Any, **kwa
     )
 
 
-def _reflected(f: Any, prim: Primitive | None) -> Any:
-    """f with its operands exchanged: what Python calls for `2 * x`."""
+def _exchanged(f: Any) -> Any:
+    """f with its operands exchanged."""
 
-    def operator(x: Tensor, other: Any) -> Tensor:
-        if prim is not None and (other.__class__ is float or other.__class__ is int):
-            d = x.value.dtype
-            if d.kind == "f":
-                return apply2(prim, constant(other, d, x.value.shape), x)
+    def operator(x: Tensor, other: Any) -> Any:
         return f(other, x)
 
     return operator
@@ -318,8 +312,12 @@ def attach() -> None:
     for name, f in _OPERATORS.items():
         prim = _DIRECT.get(name)
         operator = _operator(f)
-        setattr(Tensor, f"__{name}__", operator if prim is None else direct(prim, operator))
-        setattr(Tensor, f"__r{name}__", _reflected(f, prim))
+        if prim is None:
+            setattr(Tensor, f"__{name}__", operator)
+            setattr(Tensor, f"__r{name}__", _exchanged(f))
+        else:
+            setattr(Tensor, f"__{name}__", direct(prim, operator))
+            setattr(Tensor, f"__r{name}__", reflected(prim, f))
         if name != "matmul":
             method = inplace.inplace(f"__i{name}__", f)
             setattr(Tensor, f"__i{name}__", method)

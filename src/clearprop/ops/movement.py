@@ -6,6 +6,7 @@ Each rule is another movement op, so gradients of any order are views where valu
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from clearprop.core import (
     Map,
     Tensor,
     View,
+    also_arrays,
     apply,
     apply_view,
     dtype,
@@ -26,6 +28,8 @@ from clearprop.core import (
     int64,
     primitive,
 )
+
+_ndarray = np.ndarray
 
 
 def _f(*shape: int) -> Aval:
@@ -51,7 +55,7 @@ expand_p = primitive(
     doc="Repeats size-1 axes, and adds axes in front, without copying.",
     eager=_expand,
     shape=lambda x, *, shape: Aval(shape, x.dtype),
-    vjp=(lambda g, _out, x_aval, *, shape: reduce.sum_to(g, x_aval.shape),),
+    vjp=(also_arrays(lambda g, _out, x_aval, *, shape: reduce.sum_to(g, x_aval.shape)),),
     lower=View(),
     examples=(
         Example((_f(1, 3),), {"shape": (4, 3)}),
@@ -65,7 +69,7 @@ reshape_p = primitive(
     doc="The same elements in row-major order under another shape.",
     eager=lambda x, *, shape: x.reshape(shape),
     shape=lambda x, *, shape: Aval(shape, x.dtype),
-    vjp=(lambda g, _out, x_aval, *, shape: reshape_to(g, x_aval.shape),),
+    vjp=(also_arrays(lambda g, _out, x_aval, *, shape: reshape_to(g, x_aval.shape)),),
     lower=View(shares=False),
     examples=(
         Example((_f(4, 3),), {"shape": (2, 6)}),
@@ -84,7 +88,7 @@ permute_p = primitive(
     doc="Axes in another order: axis i of the result is axis dims[i] of x.",
     eager=lambda x, *, dims: x.transpose(dims),
     shape=lambda x, *, dims: Aval(tuple(x.shape[d] for d in dims), x.dtype),
-    vjp=(lambda g, _out, _x, *, dims: permute(g, _inverse(dims)),),
+    vjp=(also_arrays(lambda g, _out, _x, *, dims: permute(g, _inverse(dims))),),
     lower=View(),
     batch=_batched_permute,
     examples=(
@@ -212,15 +216,22 @@ clone_p = primitive(
 
 
 # ---------------------------------------------------------------------- strict functions
+# The first three take a bare array, too, and give one: rules on bare arrays call them.
 def expand(x: Tensor, shape: tuple[int, ...]) -> Tensor:
+    if x.__class__ is _ndarray:
+        return _expand(x, shape=shape)  # type: ignore[arg-type, return-value]
     return apply_view(expand_p, x, {"shape": shape})
 
 
 def reshape_to(x: Tensor, shape: tuple[int, ...]) -> Tensor:
+    if x.__class__ is _ndarray:
+        return x.reshape(shape)  # type: ignore[attr-defined, no-any-return]
     return x if x.value.shape == shape else apply_view(reshape_p, x, {"shape": shape})
 
 
 def permute(x: Tensor, dims: tuple[int, ...]) -> Tensor:
+    if x.__class__ is _ndarray:
+        return x.transpose(dims)  # type: ignore[attr-defined, no-any-return]
     return apply_view(permute_p, x, {"dims": dims})
 
 
@@ -240,5 +251,6 @@ def cast(x: Tensor, to: dtype) -> Tensor:
     return x if from_numpy_dtype(x.value.dtype) is to else apply(cast_p, x, to=to)
 
 
+@functools.cache
 def _inverse(dims: tuple[int, ...]) -> tuple[int, ...]:
-    return tuple(int(i) for i in np.argsort(dims))
+    return tuple(sorted(range(len(dims)), key=dims.__getitem__))

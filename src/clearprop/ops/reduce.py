@@ -18,7 +18,9 @@ from clearprop.core import (
     Reduce,
     Scan,
     Tensor,
+    also_arrays,
     apply,
+    apply1,
     bool_,
     float64,
     int64,
@@ -61,7 +63,7 @@ sum_p = primitive(
     doc="Sum over the axes in dim.",
     eager=lambda x, *, dim, keepdim: np.add.reduce(x, dim, x.dtype, None, keepdim),  # type: ignore[call-overload]
     shape=_shape,
-    vjp=(lambda g, _out, x_aval, *, dim, keepdim: restore(g, x_aval, dim, keepdim),),
+    vjp=(also_arrays(lambda g, _out, x_aval, *, dim, keepdim: restore(g, x_aval, dim, keepdim)),),
     lower=Reduce("add"),
     examples=_EXAMPLES,
 )
@@ -245,5 +247,9 @@ def sum_to(g: Tensor, shape: tuple[int, ...]) -> Tensor:
         i + lead for i, n in enumerate(shape) if n == 1 and g.shape[i + lead] != 1
     )
     if dims:
-        g = apply(sum_p, g, dim=dims, keepdim=False)
+        params = {"dim": dims, "keepdim": False}
+        if g.__class__ is np.ndarray:
+            g = np.asarray(sum_p.eager(g, **params))
+        else:
+            g = apply1(sum_p, g, params)
     return movement.reshape_to(g, shape)

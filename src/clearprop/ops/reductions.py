@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import builtins
+import functools
 import math
 import warnings
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
@@ -29,8 +29,10 @@ from clearprop.ops.broadcasting import (
 from clearprop.ops.index import gather
 from clearprop.ops.shapes import squeeze
 
+F = TypeVar("F", bound=Callable[..., Any])
+
 ALL_DIMS = [tuple(range(ndim)) for ndim in range(65)]  # NumPy's most dimensions: 64
-ALL_AXES = [({"dim": d, "keepdim": False}, {"dim": d, "keepdim": True}) for d in ALL_DIMS]
+ALL_AXES = [{"dim": d, "keepdim": False} for d in ALL_DIMS]
 
 
 def _total(x: Tensor, op: str, d: dtype | None) -> Tensor:
@@ -40,6 +42,19 @@ def _total(x: Tensor, op: str, d: dtype | None) -> Tensor:
     return x if x.value.dtype.kind == "f" else cast(x, int64)
 
 
+def _short(f: F) -> F:
+    """`f` after the short way for the sum of all elements of floating-point tensors."""
+
+    @functools.wraps(f)
+    def sum(x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+        if not args and not kwargs and x.__class__ in TENSORS and x.value.dtype.kind == "f":
+            return apply1(reduce.sum_p, x, ALL_AXES[len(x.value.shape)], np.add.reduce)
+        return f(x, *args, **kwargs)  # type: ignore[no-any-return]
+
+    return sum  # type: ignore[return-value]
+
+
+@_short
 @dims_by_any_name
 def sum(x: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: dtype | None = None) -> Tensor:
     """Sum over dim (all axes when None); integers and bools give int64.
@@ -48,8 +63,6 @@ def sum(x: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: dtype | Non
     >>> cp.sum(cp.tensor([[1.0, 2.0], [3.0, 4.0]]), dim=0)
     tensor([4., 6.])
     """
-    if dim is None and dtype is None and x.__class__ in TENSORS and x.value.dtype.kind == "f":
-        return apply1(reduce.sum_p, x, ALL_AXES[len(x.value.shape)][builtins.bool(keepdim)])
     x = _total(x, "sum", dtype)
     dims = ALL_DIMS[x.ndim] if dim is None else normal_dims("sum", dim, x.ndim)
     return apply1(reduce.sum_p, x, {"dim": dims, "keepdim": keepdim})
@@ -85,7 +98,10 @@ def mean(
     x = x if dtype is None else cast(x, as_dtype(dtype))
     _needs_float("mean", x)
     dims = normal_dims("mean", dim, x.ndim)
-    total = apply(reduce.sum_p, x, dim=dims, keepdim=keepdim)
+    if dim is None and not keepdim:
+        total = apply1(reduce.sum_p, x, ALL_AXES[x.ndim], np.add.reduce)
+    else:
+        total = apply(reduce.sum_p, x, dim=dims, keepdim=keepdim)
     return total / _count(x, dims) if _count(x, dims) else total * math.nan
 
 
