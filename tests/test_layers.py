@@ -14,7 +14,7 @@ LAYERS = [
     {"ops"},
     {"autograd", "graph"},
     {"jit"},
-    {"nn", "data", "func", "special"},
+    {"nn", "data", "func", "linalg", "special"},
     {"optim", "explanation", "serialization"},
     {"train"},
     {"cli"},

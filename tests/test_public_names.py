@@ -16,6 +16,7 @@ PACKAGES = [
     "clearprop.data",
     "clearprop.explanation",
     "clearprop.func",
+    "clearprop.linalg",
     "clearprop.nn",
     "clearprop.nn.functional",
     "clearprop.nn.init",
@@ -23,6 +24,7 @@ PACKAGES = [
     "clearprop.ops",
     "clearprop.optim",
     "clearprop.optim.lr_scheduler",
+    "clearprop.optim.swa_utils",
     "clearprop.serialization",
     "clearprop.special",
     "clearprop.train",
@@ -53,6 +55,7 @@ def test_another_name_is_not_there():
 def test_importing_loads_nothing_heavy():
     heavy = [
         "scipy.special",
+        "scipy.linalg",
         "matplotlib",
         "pandas",
         "sklearn",

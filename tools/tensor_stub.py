@@ -41,6 +41,19 @@ class Extreme(NamedTuple):
     values: Tensor
     indices: Tensor
 
+class QRPair(NamedTuple):
+    Q: Tensor
+    R: Tensor
+
+class SVDOlder(NamedTuple):
+    U: Tensor
+    S: Tensor
+    V: Tensor
+
+class SlogdetPair(NamedTuple):
+    sign: Tensor
+    logabsdet: Tensor
+
 class AMinMax(NamedTuple):
     min: Tensor
     max: Tensor

@@ -42,7 +42,9 @@ from clearprop.flags import flags
 double, half, long, short = float64, float16, int64, int16
 
 # Parts that not every program needs are imported when they are first named.
-_LAZY = ("nn", "optim", "data", "func", "train", "explanation", "serialization", "special")
+_LAZY = (
+    "nn", "optim", "data", "func", "linalg", "train", "explanation", "serialization", "special",
+)  # fmt: skip
 _LAZY_NAMES = {
     "save": "clearprop.serialization", "load": "clearprop.serialization",
     "draw": "clearprop.explanation", "compile": "clearprop.jit",

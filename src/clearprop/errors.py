@@ -3,6 +3,7 @@
 ClearpropError
 ├── ShapeError (RuntimeError)        sizes that do not fit
 ├── DtypeError (RuntimeError)        element types that do not fit
+├── LinAlgError (RuntimeError)       a matrix without the inverse or factors that are asked for
 ├── AutogradError (RuntimeError)     a backward pass that cannot be done
 ├── TraceError (RuntimeError)        a program that cannot be traced
 ├── DataError (ValueError)           a file or table that cannot be used: `path`, `row`
@@ -31,6 +32,10 @@ class DtypeError(ClearpropError, RuntimeError):
 
 class UnsupportedDtypeError(DtypeError, NotImplementedError):
     """An element type that an op has no meaning for."""
+
+
+class LinAlgError(ClearpropError, RuntimeError):
+    """A matrix that has not the inverse or the factors that are asked for."""
 
 
 class AutogradError(ClearpropError, RuntimeError):

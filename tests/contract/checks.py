@@ -16,6 +16,7 @@ from clearprop.autograd import grad
 from clearprop.autograd.batching import vmap
 from clearprop.core import (
     Aval,
+    Example,
     Map,
     Primitive,
     Tensor,
@@ -37,6 +38,7 @@ class Case:
     params: dict[str, Any]
     values: tuple[Any, ...] | None
     number: int
+    symmetric: bool = False
 
     def __str__(self) -> str:
         return f"{self.prim.name}-{self.number}"
@@ -59,16 +61,21 @@ class Case:
                 out.append(rng.integers(0, 2, aval.shape).astype(aval.dtype.np))
         return out
 
+    def direction(self, x: Tensor, rng: np.random.Generator) -> np.ndarray:
+        """Where to move an input to see what its derivative is."""
+        v = rng.standard_normal(x.shape)
+        return v + np.swapaxes(v, -1, -2) if self.symmetric else v
+
 
 def cases(prim: Primitive) -> list[Case]:
     """The entry's own examples; an elementwise entry gets shapes (), (3,) and (2, 3), and an empty
     one.
     """
-    found = [(e.avals, e.params, e.values) for e in prim.examples]
+    found = list(prim.examples)
     if not found and isinstance(prim.lower, Map):
         for shape in ((), (3,), (2, 3), (0, 2)):
-            found.append(((Aval(shape, float64),) * prim.arity, {}, None))
-    return [Case(prim, a, p, v, i) for i, (a, p, v) in enumerate(found)]
+            found.append(Example((Aval(shape, float64),) * prim.arity))
+    return [Case(prim, e.avals, e.params, e.values, i, e.symmetric) for i, e in enumerate(found)]
 
 
 def run(case: Case, xs: list[Tensor]) -> list[Tensor]:
@@ -117,15 +124,19 @@ def directional(f: Any, xs: list[Tensor], directions: list[np.ndarray], eps: flo
     return (ends[0] - ends[1]) / (2 * eps)
 
 
-def _directions(xs: list[Tensor], rng: np.random.Generator) -> list[Any]:
-    return [rng.standard_normal(x.shape) if x.requires_grad else None for x in xs]
+def _directions(case: Case, xs: list[Tensor], rng: np.random.Generator) -> list[Any]:
+    return [case.direction(x, rng) if x.requires_grad else None for x in xs]
 
 
 def _wants(case: Case) -> bool:
-    return (
-        any(x.requires_grad for x in inputs(case))
-        and case.prim.shape(*case.avals, **case.params).dtype.category == 2
-    )
+    rule = case.prim.shape(*case.avals, **case.params)
+    outs = list(rule) if case.prim.outputs > 1 else [rule]
+    return any(x.requires_grad for x in inputs(case)) and any(a.dtype.category == 2 for a in outs)
+
+
+def smooth(case: Case, xs: list[Tensor]) -> list[Tensor]:
+    """The outputs that have a derivative: those of floating-point numbers."""
+    return [y for y in run(case, xs) if y.is_floating_point()]
 
 
 def _tolerance(case: Case) -> tuple[float, float]:
@@ -139,18 +150,18 @@ def check_vjp(case: Case) -> None:
         return
     rng = np.random.default_rng(7)
     xs = inputs(case)
-    seeds = [rng.standard_normal(y.shape) for y in run(case, xs)]
-    directions = _directions(xs, rng)
+    seeds = [rng.standard_normal(y.shape) for y in smooth(case, xs)]
+    directions = _directions(case, xs, rng)
 
     def value(ts: list[Tensor]) -> float:
         return float(
             sum(
                 (y.detach().numpy().astype(np.float64) * s).sum()
-                for y, s in zip(run(case, ts), seeds, strict=True)
+                for y, s in zip(smooth(case, ts), seeds, strict=True)
             )
         )
 
-    ys = run(case, xs)
+    ys = smooth(case, xs)
     wanted = [x for x in xs if x.requires_grad]
     gs = grad(
         ys,
@@ -198,10 +209,10 @@ def check_second_vjp(case: Case) -> None:
         return
     rng = np.random.default_rng(11)
     xs = inputs(case)
-    seeds = [wrap(rng.standard_normal(y.shape), None) for y in run(case, xs)]
+    seeds = [wrap(rng.standard_normal(y.shape), None) for y in smooth(case, xs)]
 
     def energy(ts: list[Tensor]) -> Tensor:
-        ys = run(case, ts)
+        ys = smooth(case, ts)
         gs = grad(
             ys, [t for t in ts if t.requires_grad], seeds, create_graph=True, materialize_grads=True
         )
@@ -218,7 +229,7 @@ def check_second_vjp(case: Case) -> None:
         ]
     else:
         second = [np.zeros(x.shape) for x in wanted]
-    directions = _directions(xs, rng)
+    directions = _directions(case, xs, rng)
     analytical = sum(
         float((g * v).sum())
         for g, v in zip(second, [d for d in directions if d is not None], strict=True)
@@ -260,10 +271,11 @@ def check_trace(case: Case) -> None:
         wanted = [x for x in xs if x.requires_grad]
         if not wanted or not _wants(case):
             return ys
-        ones = [ones_like(y) for y in ys]
-        gs = grad(ys, wanted, ones, create_graph=True, materialize_grads=True)
-        smooth = [(g * g).sum() for g in gs if g.requires_grad]
-        second = grad(smooth, wanted, None, materialize_grads=True) if smooth else ()
+        roots = [y for y in ys if y.is_floating_point()]
+        ones = [ones_like(y) for y in roots]
+        gs = grad(roots, wanted, ones, create_graph=True, materialize_grads=True)
+        energies = [(g * g).sum() for g in gs if g.requires_grad]
+        second = grad(energies, wanted, None, materialize_grads=True) if energies else ()
         return [*ys, *gs, *second]
 
     xs = inputs(case)

@@ -47,8 +47,9 @@ def with_gradients(case: Case, xs):
     wanted = [x for x in xs if x.requires_grad]
     if not wanted or not _wants(case):
         return ys
-    ones = [cp.ones_like(y) for y in ys]
-    gs = grad(ys, wanted, ones, create_graph=True, materialize_grads=True)
+    roots = [y for y in ys if y.is_floating_point()]
+    ones = [cp.ones_like(y) for y in roots]
+    gs = grad(roots, wanted, ones, create_graph=True, materialize_grads=True)
     smooth = [(g * g).sum() for g in gs if g.requires_grad]
     second = grad(smooth, wanted, None, materialize_grads=True) if smooth else ()
     return [*ys, *gs, *second]

@@ -60,6 +60,12 @@ CLASSES = np.array([1, 3, 0])
 PROBABLE = numbers(3, 4, low=0.1, high=0.9)
 WEIGHTS = cp.tensor([0.3, 1.0, 2.0, 0.7], dtype=cp.float64)
 REGRESSION = (X, X + numbers(3, 4, low=0.3, high=1.7, seed=1))
+SIGNS = np.where(numbers(3, 4, seed=3) > 0, 1.0, -1.0)
+
+
+def squared_distance(x, y):
+    return ((x - y) ** 2).sum(-1)
+
 
 ENTRIES = {
     "Linear": [
@@ -86,6 +92,137 @@ ENTRIES = {
             "Unflatten(dim=1, unflattened_size=(2, 2))",
             twice=False,
         )
+    ],
+    "Dropout1d": [
+        Entry(
+            lambda: nn.Dropout1d(0.9),
+            (numbers(2, 3, 4),),
+            "Dropout1d(p=0.9, inplace=False)",
+            twice=False,
+            modal=True,
+        )
+    ],
+    "Dropout2d": [
+        Entry(
+            nn.Dropout2d,
+            (numbers(2, 3, 2, 2),),
+            "Dropout2d(p=0.5, inplace=False)",
+            twice=False,
+            modal=True,
+        )
+    ],
+    "Dropout3d": [
+        Entry(
+            nn.Dropout3d,
+            (numbers(2, 3, 2, 1, 2),),
+            "Dropout3d(p=0.5, inplace=False)",
+            twice=False,
+            modal=True,
+        )
+    ],
+    "AlphaDropout": [
+        Entry(nn.AlphaDropout, (X,), "AlphaDropout(p=0.5, inplace=False)", twice=False, modal=True)
+    ],
+    "FeatureAlphaDropout": [
+        Entry(
+            nn.FeatureAlphaDropout,
+            (numbers(2, 3, 4),),
+            "FeatureAlphaDropout(p=0.5, inplace=False)",
+            twice=False,
+            modal=True,
+        )
+    ],
+    "Hardsigmoid": [Entry(nn.Hardsigmoid, (X * 2,), "Hardsigmoid()", twice=False)],
+    "Hardswish": [Entry(nn.Hardswish, (X * 2,), "Hardswish()")],
+    "Hardshrink": [Entry(lambda: nn.Hardshrink(0.7), (X,), "Hardshrink(0.7)", twice=False)],
+    "Softshrink": [Entry(lambda: nn.Softshrink(0.7), (X,), "Softshrink(0.7)", twice=False)],
+    "Tanhshrink": [Entry(nn.Tanhshrink, (X,), "Tanhshrink()")],
+    "Threshold": [
+        Entry(
+            lambda: nn.Threshold(0.1, 20), (X,), "Threshold(threshold=0.1, value=20)", twice=False
+        )
+    ],
+    "PReLU": [
+        Entry(nn.PReLU, (X,), "PReLU(num_parameters=1)"),
+        Entry(lambda: nn.PReLU(3), (numbers(2, 3, 2),), "PReLU(num_parameters=3)"),
+    ],
+    "RReLU": [Entry(nn.RReLU, (X,), f"RReLU(lower=0.125, upper={1 / 3})", twice=False, modal=True)],
+    "GLU": [Entry(lambda: nn.GLU(1), (X,), "GLU(dim=1)")],
+    "Softmax2d": [Entry(nn.Softmax2d, (numbers(2, 3, 2, 1),), "Softmax2d()")],
+    "Bilinear": [
+        Entry(
+            lambda: nn.Bilinear(4, 2, 3),
+            (X, numbers(3, 2, seed=1)),
+            "Bilinear(in1_features=4, in2_features=2, out_features=3, bias=True)",
+            (0, 1),
+        ),
+        Entry(
+            lambda: nn.Bilinear(4, 2, 1, bias=False),
+            (numbers(2, 2, 4), numbers(2, 2, 2)),
+            "Bilinear(in1_features=4, in2_features=2, out_features=1, bias=False)",
+        ),
+    ],
+    "CosineSimilarity": [Entry(nn.CosineSimilarity, REGRESSION, "CosineSimilarity()", (0, 1))],
+    "PairwiseDistance": [
+        Entry(nn.PairwiseDistance, REGRESSION, "PairwiseDistance()", (0, 1)),
+        Entry(lambda: nn.PairwiseDistance(3.0, keepdim=True), REGRESSION, "PairwiseDistance()"),
+    ],
+    "MarginRankingLoss": [
+        Entry(
+            lambda: nn.MarginRankingLoss(0.1), (*REGRESSION, SIGNS), "MarginRankingLoss()", (0, 1)
+        )
+    ],
+    "HingeEmbeddingLoss": [Entry(nn.HingeEmbeddingLoss, (X, SIGNS), "HingeEmbeddingLoss()")],
+    "CosineEmbeddingLoss": [
+        Entry(nn.CosineEmbeddingLoss, (*REGRESSION, SIGNS[:, 0]), "CosineEmbeddingLoss()", (0, 1))
+    ],
+    "SoftMarginLoss": [Entry(nn.SoftMarginLoss, (X, SIGNS), "SoftMarginLoss()")],
+    "MultiMarginLoss": [
+        Entry(lambda: nn.MultiMarginLoss(p=2), (X, CLASSES), "MultiMarginLoss()"),
+        Entry(lambda: nn.MultiMarginLoss(weight=WEIGHTS), (X, CLASSES), "MultiMarginLoss()"),
+    ],
+    "MultiLabelMarginLoss": [
+        Entry(
+            nn.MultiLabelMarginLoss,
+            (X, np.array([[1, 3, -1, 2], [0, -1, 1, 1], [3, 2, 1, 0]])),
+            "MultiLabelMarginLoss()",
+        )
+    ],
+    "MultiLabelSoftMarginLoss": [
+        Entry(
+            lambda: nn.MultiLabelSoftMarginLoss(WEIGHTS),
+            (X, PROBABLE),
+            "MultiLabelSoftMarginLoss()",
+            (0, 1),
+        )
+    ],
+    "TripletMarginLoss": [
+        Entry(nn.TripletMarginLoss, (*REGRESSION, PROBABLE), "TripletMarginLoss()", (0, 1, 2)),
+        Entry(
+            lambda: nn.TripletMarginLoss(9.0, p=3, swap=True, reduction="none"),
+            (*REGRESSION, PROBABLE),
+            "TripletMarginLoss()",
+        ),
+    ],
+    "TripletMarginWithDistanceLoss": [
+        Entry(
+            lambda: nn.TripletMarginWithDistanceLoss(distance_function=squared_distance),
+            (*REGRESSION, PROBABLE),
+            "TripletMarginWithDistanceLoss()",
+            (0, 1, 2),
+        )
+    ],
+    "GaussianNLLLoss": [
+        Entry(
+            lambda: nn.GaussianNLLLoss(full=True),
+            (X, PROBABLE, PROBABLE),
+            "GaussianNLLLoss()",
+            (0, 1, 2),
+        )
+    ],
+    "PoissonNLLLoss": [
+        Entry(lambda: nn.PoissonNLLLoss(full=True), (X, PROBABLE * 3), "PoissonNLLLoss()", (0, 1)),
+        Entry(lambda: nn.PoissonNLLLoss(log_input=False), (PROBABLE, PROBABLE), "PoissonNLLLoss()"),
     ],
     "Dropout": [Entry(nn.Dropout, (X,), "Dropout(p=0.5, inplace=False)", twice=False, modal=True)],
     "BatchNorm1d": [

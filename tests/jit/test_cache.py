@@ -8,7 +8,7 @@ import warnings
 import pytest
 
 import clearprop as cp
-from clearprop.jit import cache
+from clearprop.jit import cache, program
 from clearprop.jit.engine import compile_text
 
 TEXT = "define i32 @f(i32 %x) #0 {{\n  %y = add i32 %x, {n}\n  ret i32 %y\n}}"
@@ -100,3 +100,33 @@ def test_processes_share_a_folder_at_the_same_time(folder):
     ]
     assert [p.wait() for p in runs] == [0, 0, 0]
     assert entries(folder) and not list(folder.glob("new-*"))
+
+
+def test_a_known_graph_needs_no_schedule(folder, monkeypatch):
+    def f(x, i):
+        return (x.tanh() + 1).gather(1, i)
+
+    x, i = cp.randn(3, 5), cp.tensor([[0], [4], [2]])
+    wanted = cp.compile(f)(x, i)
+    assert len(entries(folder)) >= 2  # the object, and its layout
+
+    def fail(*_):
+        raise AssertionError("was scheduled again")
+
+    monkeypatch.setattr(program, "schedule", fail)
+    again = cp.compile(f)
+    assert again(x, i).tolist() == again(x, i).tolist() == wanted.tolist()
+    with pytest.raises(AssertionError, match="scheduled again"):
+        cp.compile(lambda x: x.tanh() + 2)(x)
+    monkeypatch.undo()
+    with pytest.raises(IndexError, match="out of range"):  # told with the help of a new schedule
+        again(x, i + 3)
+
+
+def test_a_layout_whose_object_is_gone_is_made_anew(folder):
+    x = cp.randn(3, 5)
+    wanted = cp.compile(cp.tanh)(x)
+    for path in entries(folder):
+        if path.stat().st_size > 2000:
+            path.unlink()
+    assert cp.compile(cp.tanh)(x).tolist() == wanted.tolist()

@@ -12,6 +12,8 @@ import clearprop as cp
 from clearprop import nn
 from clearprop.errors import ShapeError, TraceError
 from clearprop.jit import compiled as jit_compiled
+from clearprop.jit.module import write_module
+from clearprop.jit.target import host
 
 SCALE = 2.0
 
@@ -465,3 +467,16 @@ def test_the_gradient_of_an_argument_is_left_in_it():
         for n in (1, 2):
             f(x)
             np.testing.assert_array_equal(x.grad.numpy(), np.full(3, 2 * start * n))
+
+
+def test_a_deep_network_is_compiled_in_parts():
+    def make():
+        return nn.Sequential(*[m for _ in range(80) for m in (nn.Linear(3, 3), nn.Tanh())])
+
+    one, two, _, _, eager, step = pair(make)
+    x, y = cp.rand(4, 3), cp.rand(4, 3)
+    for _ in range(3):
+        np.testing.assert_allclose(step(x, y).item(), eager(x, y).item(), rtol=1e-5)
+    assert_same(one, two)
+    program = versions(step)[0].program
+    assert write_module(program.plan, host()).text.count("@part1(") == 2

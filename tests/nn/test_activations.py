@@ -14,7 +14,7 @@ from clearprop.nn import functional as F
 INPLACE = [
     name
     for name in nn.__all__
-    if name != "Dropout"
+    if "Dropout" not in name
     and inspect.isclass(getattr(nn, name))
     and issubclass(getattr(nn, name), nn.Module)
     and "inplace" in inspect.signature(getattr(nn, name)).parameters
@@ -22,22 +22,26 @@ INPLACE = [
 
 
 def test_the_in_place_activations_are_those_of_pytorch():
-    assert set(INPLACE) == set("ReLU ReLU6 LeakyReLU ELU CELU SELU SiLU Mish Hardtanh".split())
+    assert set(INPLACE) == set(
+        "ReLU ReLU6 LeakyReLU ELU CELU SELU SiLU Mish Hardtanh Hardsigmoid Hardswish RReLU"
+        " Threshold".split()
+    )
 
 
 @pytest.mark.parametrize("name", INPLACE)
 def test_in_place_writes_over_the_input_and_has_the_same_gradient(name):
     values = [-2.0, -0.5, 0.3, 1.7]
+    options = {"threshold": 0.1, "value": 5.0} if name == "Threshold" else {}
     found = []
     for inplace in (False, True):
         x = cp.tensor(values, dtype=cp.float64, requires_grad=True)
         hidden = x * 1.0
-        y = getattr(nn, name)(inplace=inplace)(hidden)
+        y = getattr(nn, name)(**options, inplace=inplace).eval()(hidden)
         assert (y is hidden) == inplace
         (y * y).sum().backward()
         found.append((y.tolist(), x.grad.tolist()))
     assert found[0] == found[1]
-    assert "inplace=True" in repr(getattr(nn, name)(inplace=True))
+    assert "inplace=True" in repr(getattr(nn, name)(**options, inplace=True))
 
 
 def test_in_place_on_a_leaf_is_refused():
@@ -57,6 +61,17 @@ def test_in_place_on_a_leaf_is_refused():
         (F.silu, lambda x: x / (1 + np.exp(-x))),
         (F.mish, lambda x: x * np.tanh(np.logaddexp(0, x))),
         (F.logsigmoid, lambda x: -np.logaddexp(0, -x)),
+        (F.hardsigmoid, lambda x: np.clip(x + 3, 0, 6) / 6),
+        (F.hardswish, lambda x: x * np.clip(x + 3, 0, 6) / 6),
+        (F.hardshrink, lambda x: np.where(np.abs(x) > 0.5, x, 0)),
+        (lambda x: F.softshrink(x, 0.7), lambda x: np.sign(x) * np.maximum(np.abs(x) - 0.7, 0)),
+        (F.tanhshrink, lambda x: x - np.tanh(x)),
+        (lambda x: F.threshold(x, 0.3, -9.0), lambda x: np.where(x > 0.3, x, -9)),
+        (
+            lambda x: F.prelu(x, cp.tensor([0.3], dtype=x.dtype)),
+            lambda x: np.where(x > 0, x, 0.3 * x),
+        ),
+        (F.rrelu, lambda x: np.where(x > 0, x, x * (1 / 8 + 1 / 3) / 2)),
         (F.softsign, lambda x: x / (1 + np.abs(x))),
     ],
 )

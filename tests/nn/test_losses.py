@@ -28,9 +28,13 @@ def test_mean_and_sum_are_those_of_the_elements(name):
 @pytest.mark.parametrize("name", [n for n in nn.__all__ if n.endswith("Loss")])
 def test_an_unknown_reduction_is_refused(name):
     x = cp.rand(2, 3)
-    target = CLASSES if name in ("CrossEntropyLoss", "NLLLoss") else x
+    target = CLASSES if name in ("CrossEntropyLoss", "NLLLoss", "MultiMarginLoss") else x
+    if name == "MultiLabelMarginLoss":
+        target = cp.tensor([[0, -1, 1], [2, 1, 0]])
+    third = {"CosineEmbeddingLoss": [x[:, 0]], "MarginRankingLoss": [x], "GaussianNLLLoss": [x]}
+    more = [x] if name.startswith("Triplet") else third.get(name, [])
     with pytest.raises(ValueError, match="average is not a valid value for reduction; use 'none'"):
-        getattr(nn, name)(reduction="average")(x, target)
+        getattr(nn, name)(reduction="average")(x, target, *more)
 
 
 @pytest.mark.parametrize("name", ["MSELoss", "CrossEntropyLoss", "BCEWithLogitsLoss"])

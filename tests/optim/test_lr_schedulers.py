@@ -43,6 +43,49 @@ FORMULAS = {
         lambda o: schedules.LinearLR(o, 0.25, 1.0, 4),
         lambda e: 0.25 + 0.75 * min(e, 4) / 4,
     ),
+    "constant": (
+        lambda o: schedules.ConstantLR(o, 0.25, 4),
+        lambda e: 0.25 if e < 4 else 1.0,
+    ),
+    "polynomial": (
+        lambda o: schedules.PolynomialLR(o, 8, 2.0),
+        lambda e: (1 - min(e, 8) / 8) ** 2,
+    ),
+    "multiplicative": (
+        lambda o: schedules.MultiplicativeLR(o, lambda e: e / (e + 1)),
+        lambda e: 1 / (1 + e),
+    ),
+    "restarts": (
+        lambda o: schedules.CosineAnnealingWarmRestarts(o, 2, 2, 0.05),
+        lambda e: (
+            0.1 + 0.45 * (1 + math.cos(math.pi * [0, 1 / 2, 0, 1 / 4, 2 / 4, 3 / 4][e]))
+            if e < 6
+            else 0.1 + 0.45 * (1 + math.cos(math.pi * (e - 6) / 8))
+        ),
+    ),
+    "one cycle": (
+        lambda o: schedules.OneCycleLR(
+            o,
+            0.5,
+            11,
+            pct_start=0.5,
+            anneal_strategy="linear",
+            cycle_momentum=False,
+            div_factor=10.0,
+            final_div_factor=100.0,
+        ),
+        lambda e: 0.1 + 0.9 * e / 4.5 if e <= 4.5 else 1 - 0.999 * (e - 4.5) / 5.5,
+    ),
+    "triangles": (
+        lambda o: schedules.CyclicLR(o, 0.1, 0.5, 4, 4, "triangular2", cycle_momentum=False),
+        lambda e: 0.2 + 0.8 * (1 - abs(e % 8 - 4) / 4) / 2 ** (e // 8),
+    ),
+    "chained": (
+        lambda o: schedules.ChainedScheduler(
+            [schedules.StepLR(o, 3, 0.5), schedules.ExponentialLR(o, 0.9)]
+        ),
+        lambda e: 0.5 ** (e // 3) * 0.9**e,
+    ),
     "sequential": (
         lambda o: schedules.SequentialLR(
             o,
@@ -62,8 +105,10 @@ FORMULAS = {
 def test_schedule_follows_its_formula(name):
     make, formula = FORMULAS[name]
     o = optimizer(lr=0.5)
-    rates = follow(o, make(o), 14)
-    assert rates == pytest.approx([0.5 * formula(e) for e in range(14)], rel=1e-12, abs=1e-15)
+    epochs = 12 if name == "one cycle" else 14
+    rates = follow(o, make(o), epochs - 1)
+    wanted = [0.5 * formula(e) for e in range(epochs - 1)]
+    assert rates == pytest.approx(wanted, rel=1e-12, abs=1e-15)
 
 
 @pytest.mark.parametrize("name", FORMULAS)
@@ -71,7 +116,7 @@ def test_resumed_schedule_continues_exactly(name):
     make, _ = FORMULAS[name]
     o = optimizer(lr=0.3)
     scheduler = make(o)
-    follow(o, scheduler, 4)
+    follow(o, scheduler, 3)
     tensors, text = pack_state([o.state_dict(), scheduler.state_dict()])
     rest = follow(o, scheduler, 8)
 
@@ -222,3 +267,58 @@ def test_plateau_takes_a_tensor_and_resumes():
 def test_refused(make, kind, phrase):
     with pytest.raises(kind, match=phrase):
         make()
+
+
+def test_momentum_goes_against_the_rate():
+    o = optim.SGD([cp.zeros(1, requires_grad=True)], lr=1.0, momentum=0.5)
+    scheduler = schedules.CyclicLR(o, 0.0, 1.0, 2, base_momentum=0.2, max_momentum=0.6)
+    seen = []
+    for _ in range(5):
+        seen.append(o.param_groups[0]["momentum"])
+        o.step()
+        scheduler.step()
+    assert seen == pytest.approx([0.6, 0.4, 0.2, 0.4, 0.6])
+
+
+def test_a_cycle_without_momentum_is_refused():
+    o = optim.Adagrad([cp.zeros(1, requires_grad=True)])
+    for make in (
+        lambda: schedules.OneCycleLR(o, 1.0, 10),
+        lambda: schedules.CyclicLR(o, 0.1, 1.0),
+    ):
+        with pytest.raises(ValueError, match="cycle_momentum=False"):
+            make()
+
+
+def test_one_cycle_ends():
+    o = optimizer()
+    scheduler = schedules.OneCycleLR(o, 1.0, 3, cycle_momentum=False)
+    follow(o, scheduler, 3)
+    with pytest.raises(ValueError, match="Tried to step 4 times"):
+        scheduler.step()
+
+
+def test_a_schedule_of_the_program():
+    class Halving(schedules.LRScheduler):
+        def get_lr(self):
+            return [base * 0.5**self.last_epoch for base in self.base_lrs]
+
+    o = optimizer()
+    assert follow(o, Halving(o), 4) == [1.0, 0.5, 0.25, 0.125]
+    with pytest.raises(NotImplementedError, match="get_lr"):
+        schedules.LRScheduler(o)
+
+
+def test_a_chain_of_plateaus_is_refused():
+    o = optimizer()
+    with pytest.raises(ValueError, match="does not support `ReduceLROnPlateau`"):
+        schedules.ChainedScheduler([schedules.ReduceLROnPlateau(o)])
+
+
+@pytest.mark.parametrize("strategy", ["cos", "linear"])
+def test_the_rate_of_averaging_is_reached(strategy):
+    o = optimizer()
+    scheduler = optim.swa_utils.SWALR(o, 0.2, anneal_epochs=4, anneal_strategy=strategy)
+    part = {"cos": lambda t: (1 - math.cos(math.pi * t)) / 2, "linear": lambda t: t}[strategy]
+    wanted = [1 + (0.2 - 1) * part(min(e / 4, 1)) for e in range(7)]
+    assert follow(o, scheduler, 7) == pytest.approx(wanted, rel=1e-12)

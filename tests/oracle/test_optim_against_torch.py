@@ -192,6 +192,10 @@ def test_muon_rounds_like_bfloat16(shape, adjust, nesterov):
         np.testing.assert_allclose(p.detach().numpy(), q.detach().numpy(), rtol=0, atol=5e-4)
 
 
+def averaging(m):
+    return optim.swa_utils if m is lr_scheduler else torch.optim.swa_utils
+
+
 SCHEDULES = {
     "step": lambda m, o: m.StepLR(o, 3, 0.5),
     "multi": lambda m, o: m.MultiStepLR(o, [5, 2, 5, 30], 0.3),
@@ -205,6 +209,58 @@ SCHEDULES = {
     "warm-up": lambda m, o: m.SequentialLR(
         o, [m.LinearLR(o, 0.1, 1.0, 4), m.CosineAnnealingLR(o, 20)], [4]
     ),
+    "constant": lambda m, o: m.ConstantLR(o, 0.25, 6),
+    "polynomial": lambda m, o: m.PolynomialLR(o, 13, 1.7),
+    "multiplicative": lambda m, o: m.MultiplicativeLR(
+        o, [lambda e: 0.95, lambda e: 1 - 1 / (2 + e)]
+    ),
+    "restarts": lambda m, o: m.CosineAnnealingWarmRestarts(o, 7, eta_min=0.01),
+    "longer restarts": lambda m, o: m.CosineAnnealingWarmRestarts(o, 3, 2),
+    "one cycle": lambda m, o: m.OneCycleLR(o, 0.7, 61),
+    "one cycle, lines": lambda m, o: m.OneCycleLR(
+        o,
+        [0.7, 0.1],
+        epochs=8,
+        steps_per_epoch=8,
+        anneal_strategy="linear",
+        pct_start=0.4,
+        div_factor=10.0,
+        final_div_factor=50.0,
+        base_momentum=0.5,
+        max_momentum=[0.8, 0.9],
+    ),
+    "one cycle, three phases": lambda m, o: m.OneCycleLR(
+        o, 0.7, 60, three_phase=True, cycle_momentum=False
+    ),
+    "triangles": lambda m, o: m.CyclicLR(o, 0.01, [0.3, 0.5], step_size_up=7),
+    "lower triangles": lambda m, o: m.CyclicLR(
+        o, 0.01, 0.3, step_size_up=4, step_size_down=9, mode="triangular2"
+    ),
+    "falling triangles": lambda m, o: m.CyclicLR(
+        o, 0.01, 0.3, step_size_up=5, mode="exp_range", gamma=0.97, cycle_momentum=False
+    ),
+    "own triangles": lambda m, o: m.CyclicLR(
+        o, 0.01, 0.3, step_size_up=5, scale_fn=lambda x: 1 / x, scale_mode="cycle"
+    ),
+    "chained": lambda m, o: m.ChainedScheduler(
+        [m.ConstantLR(o, 0.1, 4), m.ExponentialLR(o, 0.9), m.StepLR(o, 5, 0.5)]
+    ),
+    "sequence with restarts": lambda m, o: m.SequentialLR(
+        o, [m.ConstantLR(o, 0.1, 4), m.CosineAnnealingWarmRestarts(o, 5)], [4]
+    ),
+    "sequence of polynomials": lambda m, o: m.SequentialLR(
+        o, [m.PolynomialLR(o, 9), m.PolynomialLR(o, 20, 2.0)], [6]
+    ),
+    "sequence in a sequence": lambda m, o: m.SequentialLR(
+        o,
+        [
+            m.LinearLR(o, 0.1),
+            m.SequentialLR(o, [m.ConstantLR(o, 0.5, 3), m.ExponentialLR(o, 0.9)], [5]),
+        ],
+        [100],
+    ),
+    "averaging": lambda m, o: averaging(m).SWALR(o, [0.05, 0.2]),
+    "averaging, a line": lambda m, o: averaging(m).SWALR(o, 0.01, 4, "linear"),
     "three": lambda m, o: m.SequentialLR(
         o, [m.ExponentialLR(o, 0.8), m.StepLR(o, 2, 0.5), m.MultiStepLR(o, [3, 9])], [5, 13]
     ),
@@ -213,11 +269,11 @@ SCHEDULES = {
 
 def two_groups(side):
     p = [side.zeros(1, requires_grad=True) for _ in range(2)]
-    return side.optim.SGD([{"params": p[0]}, {"params": p[1], "lr": 0.3}], lr=0.1)
+    return side.optim.SGD([{"params": p[0]}, {"params": p[1], "lr": 0.3}], lr=0.1, momentum=0.5)
 
 
 def rates(optimizer):
-    return [group["lr"] for group in optimizer.param_groups]
+    return [(group["lr"], group["momentum"]) for group in optimizer.param_groups]
 
 
 @pytest.mark.parametrize("name", SCHEDULES)
@@ -225,7 +281,7 @@ def test_schedule_gives_the_very_same_rates(name):
     our, their = two_groups(cp), two_groups(torch)
     a = SCHEDULES[name](lr_scheduler, our)
     b = SCHEDULES[name](torch.optim.lr_scheduler, their)
-    for _ in range(40):
+    for _ in range(60):
         assert rates(our) == rates(their)
         assert a.get_last_lr() == b.get_last_lr()
         for x in (our, their, a, b):
@@ -246,6 +302,82 @@ def test_torchs_schedule_continues_here(name):
         assert rates(our) == rates(their)
         for x in (our, their, a, b):
             x.step()
+
+
+@pytest.mark.parametrize("name", SCHEDULES)
+def test_our_schedule_continues_in_torch(name):
+    our, their = two_groups(cp), two_groups(torch)
+    a = SCHEDULES[name](lr_scheduler, our)
+    for _ in range(6):
+        our.step()
+        a.step()
+    b = SCHEDULES[name](torch.optim.lr_scheduler, their)
+    their.load_state_dict(moved(our.state_dict()))
+    b.load_state_dict(a.state_dict())
+    for _ in range(12):
+        assert rates(our) == rates(their)
+        for x in (our, their, a, b):
+            x.step()
+
+
+@pytest.mark.parametrize("name", ["one cycle", "triangles"])
+def test_schedules_move_the_first_beta_of_adam(name):
+    optimizers, schedulers = [], []
+    for side, m in ((cp, lr_scheduler), (torch, torch.optim.lr_scheduler)):
+        p = [side.zeros(1, requires_grad=True) for _ in range(2)]
+        optimizers.append(side.optim.Adam([{"params": p[0]}, {"params": p[1]}]))
+        schedulers.append(SCHEDULES[name](m, optimizers[-1]))
+    for _ in range(40):
+        ours, theirs = ([(g["lr"], g["betas"]) for g in o.param_groups] for o in optimizers)
+        assert ours == theirs
+        for x in (*optimizers, *schedulers):
+            x.step()
+
+
+def test_schedules_have_the_same_options_at_the_same_places():
+    names = set(lr_scheduler.__all__) - {"LRScheduler"}
+    assert names == set(torch.optim.lr_scheduler.__all__) - {"LRScheduler"}
+    for name in names:
+        ours, theirs = (
+            inspect.signature(getattr(m, name)) for m in (lr_scheduler, torch.optim.lr_scheduler)
+        )
+        assert [(p.name, p.default) for p in ours.parameters.values()] == [
+            (p.name, p.default) for p in theirs.parameters.values()
+        ]
+
+
+def test_restarts_at_fractions_of_an_epoch():
+    our, their = two_groups(cp), two_groups(torch)
+    for ratio in (1, 2):
+        a = lr_scheduler.CosineAnnealingWarmRestarts(our, 3, ratio)
+        b = torch.optim.lr_scheduler.CosineAnnealingWarmRestarts(their, 3, ratio)
+        for epoch in (0.5, 2.25, 3.5, 8.0, 10.75, 1.0):
+            a.step(epoch)
+            b.step(epoch)
+            assert rates(our) == rates(their)
+
+
+@pytest.mark.parametrize("name", SCHEDULES)
+def test_schedules_begun_at_a_later_epoch(name):
+    if "sequence" in name or "averaging" in name or name in ("warm-up", "three", "chained"):
+        return  # these have no last_epoch of their own, or one that counts their parts
+    our, their = two_groups(cp), two_groups(torch)
+    for optimizer in (our, their):
+        for group in optimizer.param_groups:
+            group |= {"initial_lr": group["lr"], "max_lr": 0.7, "min_lr": 1e-4}
+            group |= {"max_momentum": 0.9, "base_momentum": 0.8}
+    made = []
+    for m, o in ((lr_scheduler, our), (torch.optim.lr_scheduler, their)):
+        later = type("Later", (), {"__getattr__": lambda _, n, m=m: begun(getattr(m, n))})()
+        made.append(SCHEDULES[name](later, o))
+    for _ in range(10):
+        assert rates(our) == rates(their)
+        for x in (our, their, *made):
+            x.step()
+
+
+def begun(kind):
+    return lambda *args, **options: kind(*args, last_epoch=3, **options)
 
 
 @pytest.mark.parametrize("mode", ["min", "max"])

@@ -110,12 +110,13 @@ Batch = str | Callable[..., Any]
 @dataclass(frozen=True)
 class Example:
     """Avals and params at which the contract tests call a primitive, beyond what its kind already
-    tells them.
+    tells them. `symmetric`: the op is meant for symmetric matrices, and is varied among them only.
     """
 
     avals: tuple[Aval, ...]
     params: dict[str, Any] = field(default_factory=dict)
     values: tuple[Any, ...] | None = None
+    symmetric: bool = False
 
 
 @dataclass(frozen=True, eq=False)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import importlib
 from typing import Any
 
-from clearprop.data import toy, transforms
+from clearprop.data import images, toy, transforms
 from clearprop.data.collate import default_collate, default_convert
 from clearprop.data.dataset import (
     ConcatDataset,
@@ -20,6 +20,7 @@ from clearprop.data.dataset import (
     random_split,
 )
 from clearprop.data.files import read_cifar10, read_idx, read_npz
+from clearprop.data.iterable import ChainDataset, IterableDataset
 from clearprop.data.loader import DataLoader
 from clearprop.data.sampler import (
     BatchSampler,
@@ -27,7 +28,9 @@ from clearprop.data.sampler import (
     Sampler,
     SequentialSampler,
     SubsetRandomSampler,
+    WeightedRandomSampler,
 )
+from clearprop.data.workers import get_worker_info
 
 LAZY = {
     "REAL_SETS": "clearprop.data.real",
@@ -41,11 +44,12 @@ LAZY = {
 }
 
 __all__ = [
-    "REAL_SETS", "BatchSampler", "ConcatDataset", "DataLoader", "Dataset", "DatasetError",
-    "RandomSampler", "RealSet", "Sampler", "SequentialSampler", "Split", "Subset",
-    "SubsetRandomSampler", "TablePreprocessor", "TensorDataset", "decide_task", "default_collate",
-    "default_convert", "load_real", "random_split", "read_cifar10", "read_idx", "read_npz",
-    "read_table", "stratified_split", "toy", "transforms",
+    "REAL_SETS", "BatchSampler", "ChainDataset", "ConcatDataset", "DataLoader", "Dataset",
+    "DatasetError", "IterableDataset", "RandomSampler", "RealSet", "Sampler", "SequentialSampler",
+    "Split", "Subset", "SubsetRandomSampler", "TablePreprocessor", "TensorDataset",
+    "WeightedRandomSampler", "decide_task", "default_collate", "default_convert", "get_worker_info",
+    "images", "load_real", "random_split", "read_cifar10", "read_idx", "read_npz", "read_table",
+    "stratified_split", "toy", "transforms",
 ]  # fmt: skip
 
 

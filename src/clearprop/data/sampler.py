@@ -118,6 +118,70 @@ class SubsetRandomSampler(Sampler):
         return len(self.indices)
 
 
+class WeightedRandomSampler(Sampler):
+    """Rows drawn with probabilities in proportion to `weights`: for classes of unequal size.
+
+    Raises ValueError for weights that are no list of numbers >= 0, or too few rows to draw
+    without replacement.
+
+    >>> import clearprop as cp
+    >>> from clearprop.data import WeightedRandomSampler
+    >>> list(WeightedRandomSampler([0.0, 1.0, 0.0], 3))
+    [1, 1, 1]
+    """
+
+    def __init__(
+        self,
+        weights: Sequence[float],
+        num_samples: int,
+        replacement: bool = True,
+        generator: Generator | None = None,
+    ) -> None:
+        who = "WeightedRandomSampler"
+        if not isinstance(num_samples, int) or isinstance(num_samples, bool) or num_samples <= 0:
+            raise ValueError(NOT_POSITIVE.format(who=who, name="num_samples", value=num_samples))
+        if not isinstance(replacement, bool):
+            raise ValueError(
+                f"{who}: replacement should be a boolean value, but got replacement={replacement}"
+            )
+        self.weights = np.asarray(weights, dtype=np.float64)
+        if self.weights.ndim != 1:
+            raise ValueError(
+                f"{who}: weights should be a 1d sequence but given weights have shape"
+                f" {self.weights.shape}"
+            )
+        if not (np.isfinite(self.weights).all() and (self.weights >= 0).all()):
+            raise ValueError(f"{who}: weights should be finite numbers >= 0")
+        if not self.weights.sum():
+            raise ValueError(f"{who}: at least one weight should be above 0")
+        if not replacement and num_samples > np.count_nonzero(self.weights):
+            raise ValueError(
+                f"{who}: {num_samples} rows cannot be drawn without replacement from"
+                f" {np.count_nonzero(self.weights)} rows with a weight above 0"
+            )
+        self.num_samples = num_samples
+        self.replacement = replacement
+        self.generator = generator
+
+    def __len__(self) -> int:
+        return self.num_samples
+
+    def __iter__(self) -> Iterator[int]:
+        generator = default_generator if self.generator is None else self.generator
+        if self.replacement:
+            ends = np.cumsum(self.weights / self.weights.sum())
+            u = generator.uniform((self.num_samples,), np.dtype(np.float64), 0.0, 1.0)
+            found = np.searchsorted(ends, u, side="right")
+            last = int(np.flatnonzero(self.weights)[-1])  # where rounding leaves ends below 1
+            return iter(np.minimum(found, last).tolist())
+        # The k smallest of exponential times with rate w: a draw without replacement.
+        u = generator.uniform((len(self.weights),), np.dtype(np.float64), 0.0, 1.0)
+        with np.errstate(divide="ignore"):
+            times = -np.log1p(-u) / self.weights
+        order = np.argsort(np.where(self.weights > 0, times, np.inf), kind="stable")
+        return iter(order[: self.num_samples].tolist())
+
+
 class BatchSampler(Sampler):
     """Lists of `batch_size` row numbers; `drop_last` leaves out a last one that is shorter.
 

@@ -24,7 +24,7 @@ NAMES = {1: ("x",), 2: ("x", "y"), 3: ("c", "x", "y")}
 FUNCTIONS = frozenset(
     """
     abs exp expm1 log log2 log10 log1p sqrt sin cos tan asin acos atan sinh cosh asinh acosh atanh
-    tanh sigmoid erf floor ceil rint trunc pow max min atan2 fmod remainder floor_divide cast
+    tanh sigmoid erf erfc floor ceil rint trunc pow max min atan2 fmod remainder floor_divide cast
     """.split()
 )
 _BINARY: dict[type, str] = {

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from numpy.lib.array_utils import byte_bounds
 
 from clearprop.core import Leaf, Tensor, grad_of, wrap
 from clearprop.core.tree import map_tensors, tensors_in
@@ -208,15 +209,21 @@ def _refuse_overlaps(name: str, start: list[Var], now: list[Var], arrays: list[n
     """Arrays that lie in each other's memory must not be written to: a symbol knows nothing of the
     other.
     """
-    changed = [i for i in range(len(arrays)) if now[i] is not start[i]]
-    for i in changed:
-        for j, other in enumerate(arrays):
-            if i != j and np.may_share_memory(arrays[i], other):
-                raise TraceError(
-                    f"{name}: {aval_of(arrays[i])} is written to, and shares memory with another"
-                    f" array of the function, {aval_of(other)}; take the view inside the function,"
-                    " or clone() it"
-                )
+    reach = [byte_bounds(a) if a.size else (0, 0) for a in arrays]
+    furthest: dict[bool, int | None] = {True: None, False: None}  # of what is written to, of all
+    for i in sorted((i for i, a in enumerate(arrays) if a.size), key=reach.__getitem__):
+        changed = now[i] is not start[i]
+        before = furthest[not changed]
+        if before is not None and reach[i][0] < reach[before][1]:
+            one, other = (arrays[k] for k in ((i, before) if changed else (before, i)))
+            raise TraceError(
+                f"{name}: {aval_of(one)} is written to, and shares memory with another array of the"
+                f" function, {aval_of(other)}; take the view inside the function, or clone() it"
+            )
+        for kind in (False, True) if changed else (False,):
+            known = furthest[kind]
+            if known is None or reach[i][1] > reach[known][1]:
+                furthest[kind] = i
 
 
 def _refuse_escapes(stage: Stage) -> None:

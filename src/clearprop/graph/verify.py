@@ -36,8 +36,9 @@ def verify(graph: Graph) -> Graph:
     for v in graph.roots():
         if v not in made:
             raise GraphError(f"{graph.name}: {v!r} is returned or written, but never made")
+    inputs = set(graph.inputs)
     for target, source in graph.writes.items():
-        if target not in graph.inputs:
+        if target not in inputs:
             raise GraphError(f"{graph.name}: a write to {target!r}, which is no input")
         if target.aval != source.aval:
             raise GraphError(f"{graph.name}: {source.aval} is written to the input {target!r}")
@@ -45,16 +46,17 @@ def verify(graph: Graph) -> Graph:
 
 
 def _check(graph: Graph, number: int, equation: Equation, made: set[Var]) -> None:
-    where = (
-        f"{graph.name}: equation {number} ({f'{equation.prim.name} {equation.origin}'.rstrip()})"
-    )
+    def where() -> str:
+        what = f"{equation.prim.name} {equation.origin}".rstrip()
+        return f"{graph.name}: equation {number} ({what})"
+
     for v in equation.inputs:
         if v not in made:
-            raise GraphError(f"{where} reads {v!r} before it is made")
+            raise GraphError(f"{where()} reads {v!r} before it is made")
     prim = equation.prim
     if not prim.variadic and len(equation.inputs) != prim.arity:
-        raise GraphError(f"{where} has {len(equation.inputs)} inputs, wanted {prim.arity}")
+        raise GraphError(f"{where()} has {len(equation.inputs)} inputs, wanted {prim.arity}")
     wanted = output_avals(prim, [v.aval for v in equation.inputs], equation.params)
     got = [v.aval for v in equation.outputs]
     if got != wanted:
-        raise GraphError(f"{where} makes {got}, the shape rule says {wanted}")
+        raise GraphError(f"{where()} makes {got}, the shape rule says {wanted}")

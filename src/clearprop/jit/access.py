@@ -73,6 +73,10 @@ def through(x: Access, equation: Equation) -> Access | None:
                 offset += (x.shape[d] - 1) * strides[d]
                 strides[d] = -strides[d]
             return _access(x.base, offset, shape, strides)
+        case "window":
+            d, (stride, steps) = p["dim"], (x.strides[p["dim"]], list(x.strides))
+            steps[d] *= p["step"]
+            return _access(x.base, x.offset, shape, [*steps, stride * p["dilation"]])
         case "diagonal":
             down, right = x.strides[-2:]
             start = down * max(0, -p["offset"]) + right * max(0, p["offset"])

@@ -59,7 +59,7 @@ class Binding:
             "grad_mode": id(local.c.grad),
             "fail": id(fail),
             "release": int(
-                program.work * max(1, many) > LONG and not program.plan.schedule.callbacks
+                program.layout.work * max(1, many) > LONG and not program.layout.callbacks
             ),
             "many": int(isinstance(traced.result, tuple)),
         }

@@ -5,6 +5,7 @@ arguments of a kind, and again when something changes that the trace depended on
 from __future__ import annotations
 
 import functools
+import gc
 import operator
 import sys
 import threading
@@ -380,6 +381,17 @@ class Compiled(NativeCallable):
 
     def _compile(self, args: tuple[Any, ...], kwargs: dict[str, Any], reason: str) -> Version:
         start = time.perf_counter()
+        collecting = gc.isenabled()  # all that is made now stays until the end
+        gc.disable()
+        try:
+            return self._compile_now(args, kwargs, reason, start)
+        finally:
+            if collecting:
+                gc.enable()
+
+    def _compile_now(
+        self, args: tuple[Any, ...], kwargs: dict[str, Any], reason: str, start: float
+    ) -> Version:
         stands: list[Tensor] = []
         given = map_tensors(lambda t: _stand_in(t, stands), (args, kwargs))
         traced = trace(self._called, *given, name=self._name)
@@ -389,7 +401,7 @@ class Compiled(NativeCallable):
         program = self.programs.get(printed)
         again = program is not None
         if program is None:
-            program = self.programs[printed] = Program(graph)
+            program = self.programs[printed] = Program(graph, printed)
         seconds = time.perf_counter() - start
         version = Version(traced, program, Names(self.function), reason, seconds)
         place = {id(t): i for i, t in enumerate(stands)}
@@ -553,13 +565,13 @@ def _described(version: Version) -> list[str]:
     inputs = ", ".join(str(v.aval) for v in graph.inputs[: version.traced.arguments])
     source = "from the cache" if program.code.cached else "new code"
     lines = [
-        f"  ({inputs}): {len(graph)} equations in {len(program.plan.schedule.kernels)} kernels,"
+        f"  ({inputs}): {len(graph)} equations in {program.layout.kernels} kernels,"
         f" {1e3 * version.seconds:.0f} ms ({source}), {version.all_calls} calls,"
         f" because {version.reason}"
     ]
     if version.calls and version.unbound:
         lines.append(f"    every call goes through Python: {version.unbound}")
-    for callback in program.plan.schedule.callbacks:
+    for callback in program.plan.schedule.callbacks if program.layout.callbacks else ():
         e = callback.equation
         lines.append(f"    {e.prim.name} {e.origin} runs in eager mode: {callback.why}")
     return lines

@@ -24,9 +24,10 @@ _lock = threading.RLock()
 class Code:
     """Machine code that stays as long as this object."""
 
-    __slots__ = ("_tracker", "cached", "size")
+    __slots__ = ("_tracker", "cached", "name", "size")
 
-    def __init__(self, tracker: Any, size: int, cached: bool) -> None:
+    def __init__(self, name: str, tracker: Any, size: int, cached: bool) -> None:
+        self.name = name  # of its entry in the cache
         self._tracker = tracker
         self.size = size
         self.cached = cached
@@ -79,10 +80,17 @@ def compile_text(text: str, *names: str, target: Target | None = None) -> Code:
     with _lock:
         body = disk.load(name)
         if body is not None:
-            return Code(_load(body, names), len(body), cached=True)
+            return Code(name, _load(body, names), len(body), cached=True)
         body = object_of(whole, target)
         disk.store(name, body)
-        return Code(_load(body, names), len(body), cached=False)
+        return Code(name, _load(body, names), len(body), cached=False)
+
+
+def load_code(name: str, *names: str) -> Code | None:
+    """Code from the cache, by the name of its entry."""
+    with _lock:
+        body = disk.load(name)
+        return None if body is None else Code(name, _load(body, names), len(body), cached=True)
 
 
 def object_of(whole: str, target: Target) -> bytes:

@@ -16,6 +16,7 @@ from clearprop.jit.writer import SIZES, TYPES, Carried, Writer, splat
 
 TILES = {"avx512": (12, 2), "avx2": (6, 2), "neon": (8, 3), "sse2": (4, 2)}  # rows, vectors
 FAR_APART = 1 << 16  # elements of B from which on a panel is copied before it is used
+AHEAD = 8  # tiles that share the work of asking for the next panel
 
 
 Written = tuple[str, frozenset[str], frozenset[str]]
@@ -140,6 +141,7 @@ class _Tiles(_Kernel):
         self.last_rows = p.m - self.rows * (-(-p.m // self.rows) - 1)
         self.width = vectors * self.lanes
         self.packs = p.tb or (p.n * p.k >= FAR_APART and p.m > 2 * most)
+        self.ahead = self._lines_ahead()
         if self.packs:
             space = p.k * min(self.width, -(-p.n // self.lanes) * self.lanes)
             self.panel = w.emit(f"alloca {self.t}, i64 {space}, align 64")
@@ -155,6 +157,22 @@ class _Tiles(_Kernel):
         self.function(self.name, f"ptr %a, ptr %b, ptr %c{bias}", w)
         return self.text, frozenset(self.declares), frozenset(self.shared)
 
+    def _lines_ahead(self) -> int:
+        """How many cache lines of the next panel a tile asks for in a round of its loop over k, so
+        that they have come when they are packed; 0 where that does not pay.
+        """
+        p = self.p
+        tiles = p.m // self.rows
+        if not self.packs or tiles < AHEAD or not 64 <= p.k <= 1024 or p.n < 2 * self.width:
+            return 0  # a long panel would push out of the cache what was asked for first
+        if p.tb and p.ldb != p.k:
+            return 0
+        return self.width * self.size // 64
+
+    def _ask(self, w: Writer, at: str, locality: int) -> None:
+        w.declares.add("declare void @llvm.prefetch.p0(ptr, i32, i32, i32)")
+        w.do(f"call void @llvm.prefetch.p0(ptr {at}, i32 0, i32 {locality}, i32 1)")
+
     def _columns(self, w: Writer, j: str | int, width: int) -> None:
         """All rows of some columns of C."""
         p = self.p
@@ -165,13 +183,21 @@ class _Tiles(_Kernel):
             b, ldb = self.at(w, "%b", (j, 1)), p.ldb
         c = self.at(w, "%c", (j, 1))
         more = [f"ptr {self.at(w, '%bias', (j, 1))}"] if p.bias else []
+        ahead = ""
+        if self.ahead:
+            ahead = self.at(w, "%b", (j, p.ldb if p.tb else 1), (self.width, p.ldb if p.tb else 1))
         tiles = -(-p.m // self.rows)
 
         def call(rows: int, i: str | int) -> None:
             name = self._tile(rows, width, ldb)
             a = self.at(w, "%a", (i, 1 if p.ta else p.lda))
             at = self.at(w, c, (i, p.ldc))
-            w.do(f"call void @{name}({', '.join([f'ptr {a}', f'ptr {b}', f'ptr {at}', *more])})")
+            given = [f"ptr {a}", f"ptr {b}", f"ptr {at}", *more]
+            if self.ahead:  # each tile asks for another part
+                first = w.emit(f"udiv i64 {i}, {self.rows}")
+                step = (p.k // AHEAD) * (self.width if p.tb else p.ldb)
+                given.append(f"ptr {self.at(w, ahead, (first, step))}")
+            w.do(f"call void @{name}({', '.join(given)})")
 
         equal = tiles if self.last_rows == self.rows else tiles - 1
         if equal == 1:
@@ -193,7 +219,16 @@ class _Tiles(_Kernel):
         valid = [min(lanes, width - v * lanes) for v in range(vectors)]
         zero = splat(0, p.dtype, lanes)
         sums = {(r, v): Carried(self.v, zero) for r in range(rows) for v in range(vectors)}
+        if p.k >= 64 and p.m * p.n > FAR_APART // 4:  # where the result goes
+            for r in range(rows):
+                for v in range(vectors):
+                    self._ask(w, self.at(w, "%c", (r, p.ldc), (v * lanes, 1)), 3)
         with w.loop(p.k, 1, list(sums.values())) as k:
+            if self.ahead:
+                row = w.emit(f"lshr i64 {k}, {AHEAD.bit_length() - 1}")
+                for line in range(self.ahead):
+                    step = self.width if p.tb else p.ldb
+                    self._ask(w, self.at(w, "%next", (row, step), (line * 64 // self.size, 1)), 2)
             a = self.at(w, "%a", (k, p.lda if p.ta else 1))
             b = self.at(w, "%b", (k, ldb))
             bs = [
@@ -213,6 +248,7 @@ class _Tiles(_Kernel):
                 x = self.finish(w, sums[r, v].name, bias)
                 self.store(w, x, self.at(w, "%c", (r, p.ldc), (v * lanes, 1)), valid[v])
         more = ", ptr %bias" if p.bias else ""
+        more += ", ptr %next" if self.ahead else ""
         self.function(name, f"ptr %a, ptr %b, ptr %c{more}", w)
         return name
 

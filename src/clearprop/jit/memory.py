@@ -6,6 +6,9 @@ Values that only members of one nest see live in registers and have no place.
 
 from __future__ import annotations
 
+import bisect
+import heapq
+import sys
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
@@ -172,10 +175,16 @@ class _Planner:
         slot = self.plan.slots - 1
         begin, end = self._lives()
         order = sorted(begin, key=lambda v: (begin[v], -_bytes(v)))
-        placed: list[tuple[int, int, int, int]] = []  # first and last byte, first and last kernel
+        gaps = _Gaps()
+        ends: list[tuple[int, int, int]] = []  # last kernel, first and last byte
         for v in order:
-            at = self._fit(placed, _bytes(v), begin[v], end[v])
+            while ends and ends[0][0] < begin[v]:
+                gaps.give(*heapq.heappop(ends)[1:])
+            size = _rounded(_bytes(v))
+            at = gaps.take(size)
+            heapq.heappush(ends, (end[v], at, at + size))
             self.places[v] = Place(slot, at)
+            self.plan.arena = max(self.plan.arena, at + size)
         base, free = self.plan.arena, 0
         for at, kernel in enumerate(self.kernels):  # rows that a nest keeps: behind all the rest
             here = 0
@@ -185,18 +194,6 @@ class _Planner:
                     here += _rounded(kernel.space[-1] * v.aval.dtype.np.itemsize)  # type: ignore[union-attr]
             free = max(free, here)
         self.plan.arena = base + free
-
-    def _fit(self, placed: list[tuple[int, int, int, int]], size: int, a: int, b: int) -> int:
-        size, at = _rounded(size), 0
-        if len(placed) > 64:  # begins only grow: what has ended is out of the way
-            placed[:] = [p for p in placed if p[3] >= a]
-        for first, last in sorted(p[:2] for p in placed if p[2] <= b and a <= p[3]):
-            if at + size <= first:
-                break
-            at = max(at, last)
-        placed.append((at, at + size, a, b))
-        self.plan.arena = max(self.plan.arena, at + size)
-        return at
 
     def _lives(self) -> tuple[dict[Var, int], dict[Var, int]]:
         """The first and the last kernel for which a value in the arena must be there."""
@@ -215,6 +212,36 @@ class _Planner:
                         end[v] = at  # adds up in memory, even if nobody reads it
         begin = {v: at for v, at in begin.items() if v in end and v not in self.places}
         return begin, end
+
+
+class _Gaps:
+    """Memory that is free: intervals in order, of which the last has no end."""
+
+    def __init__(self) -> None:
+        self.first = [0]
+        self.last = [sys.maxsize]
+
+    def take(self, size: int) -> int:
+        """The lowest place for so many bytes."""
+        i = next(i for i, at in enumerate(self.first) if self.last[i] - at >= size)
+        at = self.first[i]
+        self.first[i] += size
+        if self.first[i] == self.last[i]:
+            del self.first[i], self.last[i]
+        return at
+
+    def give(self, first: int, last: int) -> None:
+        """Bytes are free again."""
+        i = bisect.bisect_left(self.first, first)
+        if i and self.last[i - 1] == first:
+            i -= 1
+            first = self.first.pop(i)
+            del self.last[i]
+        if self.first[i] == last:
+            self.first[i] = first
+        else:
+            self.first.insert(i, first)
+            self.last.insert(i, last)
 
 
 def _index(kernels: list[Kernel], of: Callable[[Kernel], Iterable[Var]]) -> dict[Var, list[int]]:

@@ -20,6 +20,8 @@ from clearprop.jit.schedule import Callback, Product
 from clearprop.jit.special import Special
 from clearprop.jit.target import Target
 
+PART = 400  # lines of a function that calls kernels
+
 
 @dataclass(eq=False)
 class Module:
@@ -50,6 +52,8 @@ class _ModuleWriter:
         self.shared: set[str] = set()
         self.functions: dict[str, str] = {}  # text without name -> name
         self.main: list[str] = []
+        self.parts: list[str] = []
+        self.calls: list[str] = []  # of the parts
         self.slots: dict[int, str] = {}
         self.names = 0
         self.constants = _numbers(plan)
@@ -67,7 +71,26 @@ class _ModuleWriter:
                 case Callback():
                     self._callback(at)
                     kernels.append("")
-        return Module(self._text([self._entry("step")]), kernels)
+            if len(self.main) > PART:
+                self._part()
+        return Module(self._text([*self.parts, self._entry("step")]), kernels)
+
+    def _part(self) -> None:
+        """Make a function of what `main` holds, and call it: LLVM takes long for long functions."""
+        name = f"part{len(self.parts)}"
+        self.parts.append(self._entry(name).replace("define", "define internal", 1))
+        self.slots = {}
+        self.names += 1
+        n = self.names
+        self.calls += [
+            f"  %p{n} = call i32 @{name}(ptr %table)",
+            f"  %d{n} = icmp eq i32 %p{n}, 0",
+            f"  br i1 %d{n}, label %on{n}, label %out{n}",
+            f"out{n}:",
+            f"  ret i32 %p{n}",
+            f"on{n}:",
+        ]
+        self.main = []
 
     def apart(self) -> str:
         """One function for each kernel."""
@@ -96,7 +119,7 @@ class _ModuleWriter:
             "entry:",
             "  %status = alloca i32",
             "  store i32 0, ptr %status",
-            *addresses, *self.main,
+            *(self.calls if name == "step" else ()), *addresses, *self.main,
             "  ret i32 0",
             "}",
         ])  # fmt: skip

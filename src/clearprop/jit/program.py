@@ -7,21 +7,23 @@ import math
 import threading
 import time
 from collections.abc import Sequence
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 
 from clearprop.core import Indexed, local
-from clearprop.graph import Graph
-from clearprop.jit import builtin, watch
+from clearprop.graph import Graph, text
+from clearprop.jit import builtin, stored, watch
 from clearprop.jit.access import Access
-from clearprop.jit.engine import compile_text
+from clearprop.jit.engine import Code, compile_text, load_code
 from clearprop.jit.expansion import expanded
 from clearprop.jit.memory import ALIGNMENT, Plan, plan
 from clearprop.jit.module import write_module
 from clearprop.jit.nest import Nest
 from clearprop.jit.schedule import Callback, Product, schedule
 from clearprop.jit.special import Special
+from clearprop.jit.stored import Layout
 from clearprop.jit.target import host
 
 
@@ -30,28 +32,51 @@ class Program:
     packed arrays of the graph's avals.
     """
 
-    def __init__(self, graph: Graph) -> None:
-        self.graph = graph = expanded(graph)
-        self.plan: Plan = plan(schedule(graph))
-        self.module = write_module(self.plan, host())
-        watch.show_code(graph.name, self.plan, self.module.text)
-        self.code = compile_text(self.module.text, "step")
+    def __init__(self, graph: Graph, printed: str | None = None) -> None:
+        """`printed`: the graph as text, by which its code is looked up."""
+        whole = graph
+        self.graph = graph = expanded(whole)
+        if printed is None or graph is not whole:
+            printed = text(graph)
+        self.layout, self.code = self._find(printed)
         self.lock = threading.Lock()
         self.error: BaseException | None = None
         self.entry = self.code.address("step")
-        self._arena = _aligned(self.plan.arena)
+        self._arena = _aligned(self.layout.arena)
+        arrays = list(graph.constants.values())
+        self._constants = [np.ascontiguousarray(arrays[i]) for i in self.layout.constants]
         self._callback = _CALLBACK(self.run_callback)
-        kind = ctypes.PYFUNCTYPE if self.plan.schedule.callbacks else ctypes.CFUNCTYPE
+        kind = ctypes.PYFUNCTYPE if self.layout.callbacks else ctypes.CFUNCTYPE
         self._step = kind(ctypes.c_int, ctypes.c_void_p)(self.entry)
         self.busy = np.zeros(1, np.int64)  # 1 while a call uses the arena
-        self.work = _work(self.plan)
         self.table = self.new_table()
+
+    def _find(self, printed: str) -> tuple[Layout, Code]:
+        """Layout and code, from the cache or new."""
+        key = None if watch.shows_code() else stored.key_of(self.graph, printed)
+        known = stored.load(key) if key else None
+        if known is not None:
+            code = load_code(known.object, "step")
+            if code is not None:
+                return known, code
+        module = write_module(self.plan, host())
+        watch.show_code(self.graph.name, self.plan, module.text)
+        code = compile_text(module.text, "step")
+        layout = stored.layout_of(self.plan, _work(self.plan), code.name)
+        if key:
+            stored.store(key, layout)
+        return layout, code
+
+    @cached_property
+    def plan(self) -> Plan:
+        """Kernels and places, worked out when they are asked for."""
+        return plan(schedule(self.graph))
 
     def new_table(self) -> np.ndarray:
         """The addresses that the step is called with; those of inputs and outputs are missing."""
-        table = np.zeros(self.plan.slots + 1, np.uintp)
+        table = np.zeros(self.layout.slots + 1, np.uintp)
         first = len(self.graph.inputs) + len(self.graph.outputs)
-        for i, array in enumerate(self.plan.constants):
+        for i, array in enumerate(self._constants):
             table[first + i] = array.ctypes.data
         table[-2] = self._arena.ctypes.data
         table[-1] = ctypes.cast(self._callback, ctypes.c_void_p).value or 0

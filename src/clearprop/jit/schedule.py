@@ -390,7 +390,7 @@ def _joined(
 
 def _special(equation: Equation, inputs: tuple[Access, ...]) -> Special | None:
     """A kernel of its own for an equation, if there is one."""
-    kind, d = equation.prim.lower, equation.output.aval.dtype.short
+    kind, d = equation.prim.lower, equation.outputs[0].aval.dtype.short
     if _is_empty(equation):
         return None
     if isinstance(kind, Indexed) and (kind.writes != "add" or d != "f16"):

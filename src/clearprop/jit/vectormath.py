@@ -1,10 +1,10 @@
 """Mathematical functions on whole vectors, as LLVM IR: one function per name, element type and
 number of lanes, called from the loops that need it.
 
-exp, log, tanh, the sigmoid, sin, cos and their kin are worked out here, at most 3 units in the last
-place from the truth; nan, infinities, signed zeros and denormal numbers come out as in NumPy. What
-is not among them calls the C library once per lane (the last place is right there, speed is not).
-Argument reduction and polynomials are those of every textbook (Muller, Elementary Functions).
+exp, log, tanh, the sigmoid, erf, sin, cos and their kin are worked out here, at most 3 units in the
+last place from the truth; nan, infinities, signed zeros and denormal numbers come out as in NumPy.
+What is not among them calls the C library once per lane (the last place is right there, speed is
+not). Argument reduction and polynomials are those of every textbook (Muller, Elementary Functions).
 """
 
 from __future__ import annotations
@@ -13,13 +13,14 @@ import math
 import struct
 from collections.abc import Callable, Iterable, Sequence
 
-from clearprop.jit.writer import TYPES, splat
+from clearprop.jit.vectorbody import MANTISSA, Body, symbol
+from clearprop.jit.vectorerf import erf, erfc
+from clearprop.jit.writer import TYPES
 
 # Names of the C library, by our names; those in TWO take two arguments.
 LIBRARY = {
-    "log2": "log2", "log10": "log10", "tan": "tan", "asin": "asin", "acos": "acos",
-    "atan": "atan", "sinh": "sinh", "cosh": "cosh", "asinh": "asinh", "acosh": "acosh",
-    "atanh": "atanh", "erf": "erf", "pow": "pow", "atan2": "atan2", "fmod": "fmod",
+    "tan": "tan", "asin": "asin", "acos": "acos", "atan": "atan", "asinh": "asinh",
+    "acosh": "acosh", "atanh": "atanh", "pow": "pow", "atan2": "atan2", "fmod": "fmod",
 }  # fmt: skip
 TWO = frozenset({"pow", "atan2", "fmod", "remainder", "floor_divide"})
 
@@ -27,128 +28,15 @@ LN2 = {  # in two parts, of which the first has few digits
     "f32": (0.693359375, -2.12194440e-4),
     "f64": (6.93147180369123816490e-01, 1.90821492927058770002e-10),
 }
+LOG10_2 = {  # the same of log10(2)
+    "f32": (0.30102920532226562, 7.9034151668e-07),
+    "f64": (3.01029995663611771306e-01, 3.69423907715893078616e-13),
+}
 HALF_PI = {  # in three parts: a fused multiply-add takes each away without loss
     "f32": (1.5707963705062866, -4.371138828673793e-08, -1.7151245100058819e-15),
     "f64": (1.5707963267948966, 6.123233995736766e-17, -1.4973849048591833e-33),
 }
-MANTISSA = {"f32": 23, "f64": 52}
 LARGEST_ANGLE = 1e5  # beyond it, sin and cos ask the C library
-
-
-def symbol(name: str, d: str, lanes: int) -> str:
-    """The name of a function in IR."""
-    return f"@cp.{name}.{d}x{lanes}"
-
-
-class Body:
-    """The instructions of one function; operands are names or numbers."""
-
-    def __init__(self, d: str, lanes: int) -> None:
-        self.d, self.lanes = d, lanes
-        self.lines: list[str] = []
-        self.declares: set[str] = set()
-        self.needs: set[tuple[str, str, int]] = set()
-        self.n = 0
-        self.whole = {"f32": "i32", "f64": "i64"}[d]
-
-    def kind(self, d: str | None = None) -> str:
-        return f"<{self.lanes} x {TYPES[d or self.d]}>"
-
-    def let(self, text: str) -> str:
-        self.n += 1
-        self.lines.append(f"  %v{self.n} = {text}")
-        return f"%v{self.n}"
-
-    def operand(self, x: str | float, d: str | None = None) -> str:
-        return x if isinstance(x, str) else splat(x, d or self.d, self.lanes)
-
-    def op(self, word: str, *args: str | float, d: str | None = None) -> str:
-        parts = ", ".join(self.operand(a, d) for a in args)
-        return self.let(f"{word} {self.kind(d)} {parts}")
-
-    def add(self, a: str | float, b: str | float) -> str:
-        return self.op("fadd", a, b)
-
-    def sub(self, a: str | float, b: str | float) -> str:
-        return self.op("fsub", a, b)
-
-    def mul(self, a: str | float, b: str | float) -> str:
-        return self.op("fmul", a, b)
-
-    def div(self, a: str | float, b: str | float) -> str:
-        return self.op("fdiv", a, b)
-
-    def is_(self, how: str, a: str | float, b: str | float, d: str | None = None) -> str:
-        word = "fcmp" if (d or self.d) in ("f32", "f64") else "icmp"
-        return self.op(f"{word} {how}", a, b, d=d)
-
-    def choose(self, c: str, a: str | float, b: str | float, d: str | None = None) -> str:
-        k = self.kind(d)
-        return self.let(
-            f"select <{self.lanes} x i1> {c}, {k} {self.operand(a, d)}, {k} {self.operand(b, d)}"
-        )
-
-    def intrinsic(self, name: str, *args: str | float) -> str:
-        function = f"@llvm.{name}.v{self.lanes}{self.d}"
-        k = self.kind()
-        self.declares.add(f"declare {k} {function}({', '.join([k] * len(args))})")
-        given = ", ".join(f"{k} {self.operand(a)}" for a in args)
-        return self.let(f"call {k} {function}({given})")
-
-    def fma(self, a: str | float, b: str | float, c: str | float, *, exact: bool = False) -> str:
-        """a * b + c, rounded once where the processor can; always with `exact`."""
-        return self.intrinsic("fma" if exact else "fmuladd", a, b, c)
-
-    def abs(self, x: str) -> str:
-        return self.intrinsic("fabs", x)
-
-    def with_sign(self, x: str, sign: str) -> str:
-        return self.intrinsic("copysign", x, sign)
-
-    def bits(self, x: str) -> str:
-        return self.let(f"bitcast {self.kind()} {x} to {self.kind(self.whole)}")
-
-    def from_bits(self, x: str) -> str:
-        return self.let(f"bitcast {self.kind(self.whole)} {x} to {self.kind()}")
-
-    def integer(self, word: str, a: str | float, b: str | float) -> str:
-        return self.op(word, a, b, d=self.whole)
-
-    def from_integer(self, x: str) -> str:
-        return self.let(f"sitofp {self.kind(self.whole)} {x} to {self.kind()}")
-
-    def call(self, name: str, *args: str) -> str:
-        self.needs.add((name, self.d, self.lanes))
-        given = ", ".join(f"{self.kind()} {a}" for a in args)
-        return self.let(f"call {self.kind()} {symbol(name, self.d, self.lanes)}({given})")
-
-    def polynomial(self, x: str, coefficients: Sequence[float]) -> str:
-        """c0 + c1 x + c2 x^2 + ..."""
-        *rest, last = coefficients
-        value: str | float = last
-        for c in reversed(rest):
-            value = self.fma(value, x, c)
-        assert isinstance(value, str)
-        return value
-
-    def nearest(self, x: str) -> tuple[str, str]:
-        """The nearest whole number, as a float and as an integer: by adding a number so large that
-        what is behind the point is rounded away. No conversion, which nan would not survive.
-        """
-        magic = 1.5 * 2.0 ** MANTISSA[self.d]
-        shifted = self.add(x, magic)
-        code = (
-            struct.unpack("<i", struct.pack("<f", magic))[0]
-            if self.d == "f32"
-            else (struct.unpack("<q", struct.pack("<d", magic))[0])
-        )
-        return self.sub(shifted, magic), self.integer("sub", self.bits(shifted), code)
-
-    def power_of_two(self, k: str) -> str:
-        """2**k for an exponent that a normal number has."""
-        bias = {"f32": 127, "f64": 1023}[self.d]
-        shifted = self.integer("shl", self.integer("add", k, bias), MANTISSA[self.d])
-        return self.from_bits(shifted)
 
 
 def _reduced(b: Body, x: str, low: float, high: float) -> tuple[str, str]:
@@ -221,24 +109,86 @@ def _split(b: Body, x: str) -> tuple[str, str]:
 
 
 def _log(b: Body, x: str) -> str:
-    """k ln 2 + log(1 + f): with s = f / (2 + f), log(1 + f) = 2 atanh(s) = 2s + 2s^3/3 + ...,
-    arranged so that the large part, f, is added last.
-    """
+    """k ln 2 + log(m)."""
     k, m = _split(b, x)
+    hi, lo = LN2[b.d]
+    return _as_logarithm(b, x, _log_near_one(b, m, b.mul(k, lo), b.mul(k, hi)))
+
+
+def _log_near_one(b: Body, m: str, low: str | float = 0.0, high: str | float = 0.0) -> str:
+    """high + (log(m) + low): with f = m - 1 and s = f / (2 + f), log(1 + f) = 2 atanh(s) =
+    2s + 2s^3/3 + ..., arranged so that the large parts, f and then `high`, are added last.
+    """
     f = b.sub(m, 1.0)
     s = b.div(f, b.add(f, 2.0))
     z = b.mul(s, s)
     terms = {"f32": 5, "f64": 11}[b.d]
     rest = b.mul(z, b.polynomial(z, [2 / (2 * n + 1) for n in range(1, terms + 1)]))
     half = b.mul(b.mul(f, f), 0.5)
-    hi, lo = LN2[b.d]
-    small = b.fma(s, b.add(half, rest), b.mul(k, lo))
-    value = b.add(b.mul(k, hi), b.sub(f, b.sub(half, small)))
+    small = b.fma(s, b.add(half, rest), low)
+    value = b.sub(f, b.sub(half, small))
+    return value if high == 0.0 else b.add(high, value)
+
+
+def _as_logarithm(b: Body, x: str, value: str) -> str:
+    """What a logarithm is at 0, below it, at inf and nan; else the value."""
     infinite = b.is_("oeq", x, math.inf)
     value = b.choose(infinite, math.inf, value)
     value = b.choose(b.is_("oeq", x, 0.0), -math.inf, value)
     value = b.choose(b.is_("olt", x, 0.0), math.nan, value)
     return b.choose(b.is_("uno", x, x), x, value)
+
+
+def _log2(b: Body, x: str) -> str:
+    """k + log(m) / ln 2."""
+    k, m = _split(b, x)
+    return _as_logarithm(b, x, b.fma(_log_near_one(b, m), 1 / math.log(2), k))
+
+
+def _log10(b: Body, x: str) -> str:
+    """k log10(2) + log(m) / ln 10, the first in two parts."""
+    k, m = _split(b, x)
+    hi, lo = LOG10_2[b.d]
+    small = b.fma(_log_near_one(b, m), 1 / math.log(10), b.mul(k, lo))
+    return _as_logarithm(b, x, b.fma(k, hi, small))
+
+
+def _sinh(b: Body, x: str) -> str:
+    """(t + t / (t + 1)) / 2 with t = e^|x| - 1; far out (e^(|x|/2))^2 / 2."""
+    a = b.abs(x)
+    t = b.call("expm1", a)
+    near = b.mul(b.add(t, b.div(t, b.add(t, 1.0))), 0.5)
+    return b.with_sign(_unless_far(b, a, near), x)
+
+
+def _cosh(b: Body, x: str) -> str:
+    """(e + 1 / e) / 2 with e = e^|x|; far out (e^(|x|/2))^2 / 2."""
+    a = b.abs(x)
+    e = b.call("exp", a)
+    return _unless_far(b, a, b.mul(b.add(e, b.div(1.0, e)), 0.5))
+
+
+def _unless_far(b: Body, a: str, near: str) -> str:
+    root = b.call("exp", b.mul(a, 0.5))
+    return b.choose(b.is_("ogt", a, 30.0), b.mul(b.mul(root, 0.5), root), near)
+
+
+def _pow_by_log(b: Body, x: str, y: str) -> str:
+    """e^(y log |x|) with the sign that x and y give; too few digits for the type itself, enough for
+    one with half of them.
+    """
+    a = b.abs(x)
+    value = b.call("exp", b.mul(b.call("log", a), y))
+    one = b.op("or", b.is_("oeq", y, 0.0), b.is_("oeq", x, 1.0), d="bool")
+    endless = b.op("and", b.is_("oeq", a, 1.0), b.is_("oeq", b.abs(y), math.inf), d="bool")
+    value = b.choose(b.op("or", one, endless, d="bool"), 1.0, value)
+    half = b.mul(y, 0.5)
+    whole = b.is_("oeq", b.intrinsic("rint", y), y)
+    odd = b.op("and", whole, b.is_("one", b.intrinsic("rint", half), half), d="bool")
+    value = b.choose(odd, b.with_sign(value, x), value)
+    between = b.op("and", b.is_("olt", x, 0.0), b.is_("ogt", x, -math.inf), d="bool")
+    fraction = b.op("and", between, b.is_("one", b.intrinsic("rint", y), y), d="bool")
+    return b.choose(fraction, math.nan, value)
 
 
 def _log1p(b: Body, x: str) -> str:
@@ -300,9 +250,12 @@ def _floor_divide(b: Body, x: str, y: str) -> str:
 
 FORMULAS: dict[str, Callable[..., str]] = {
     "exp": _exp, "expm1": _expm1, "tanh": _tanh, "sigmoid": _sigmoid, "log": _log,
-    "log1p": _log1p, "remainder": _remainder, "floor_divide": _floor_divide,
+    "log1p": _log1p, "log2": _log2, "log10": _log10, "sinh": _sinh, "cosh": _cosh,
+    "erf": erf, "erfc": erfc, "remainder": _remainder, "floor_divide": _floor_divide,
+    "pow by log": _pow_by_log,
 }  # fmt: skip
-FUNCTIONS = frozenset(FORMULAS) | frozenset(LIBRARY) | {"sin", "cos"}
+DOUBLED = {"pow": "pow by log"}  # for float32, worked out in float64
+FUNCTIONS = frozenset(FORMULAS) - {"pow by log"} | frozenset(LIBRARY) | {"sin", "cos"}
 
 
 def definitions(wanted: Iterable[tuple[str, str, int]]) -> tuple[str, frozenset[str]]:
@@ -324,17 +277,28 @@ def definitions(wanted: Iterable[tuple[str, str, int]]) -> tuple[str, frozenset[
 
 def _function(name: str, d: str, lanes: int) -> tuple[str, set[tuple[str, str, int]], set[str]]:
     k = f"<{lanes} x {TYPES[d]}>"
-    given = ["%x", "%y"] if name in TWO else ["%x"]
+    given = ["%x", "%y"] if name in TWO or name == "pow by log" else ["%x"]
     head = f"define internal {k} {symbol(name, d, lanes)}({', '.join(f'{k} {a}' for a in given)})"
     if name in ("sin", "cos"):
         return _trigonometric(head, name, d, lanes)
     b = Body(d, lanes)
-    if name in FORMULAS:
+    if d == "f32" and name in DOUBLED:
+        value = _doubled(b, DOUBLED[name], given)
+    elif name in FORMULAS:
         value = FORMULAS[name](b, *given)
     else:
         value = _per_lane(b, LIBRARY[name], given)
     text = "\n".join([f"{head} noinline #0 {{", *b.lines, f"  ret {k} {value}", "}"])
     return text, b.needs, b.declares
+
+
+def _doubled(b: Body, name: str, given: Sequence[str]) -> str:
+    """Another function in float64, rounded once."""
+    wide = b.kind("f64")
+    args = [b.let(f"fpext {b.kind()} {a} to {wide}") for a in given]
+    b.needs.add((name, "f64", b.lanes))
+    called = f"{symbol(name, 'f64', b.lanes)}({', '.join(f'{wide} {a}' for a in args)})"
+    return b.let(f"fptrunc {wide} {b.let(f'call {wide} {called}')} to {b.kind()}")
 
 
 def _per_lane(b: Body, function: str, given: Sequence[str]) -> str:

@@ -41,6 +41,11 @@ def wanted() -> bool:
     return int(flags.debug) >= 2 or int(flags.check) >= 2 or bool(flags.profile)
 
 
+def shows_code() -> bool:
+    """Whether schedule and code of every program are to be shown."""
+    return int(flags.debug) >= 3 or bool(flags.dump)
+
+
 # ---------------------------------------------------------------------- stages of a compile
 _last: list[str] = [""]
 _stage = itertools.count()
@@ -48,7 +53,7 @@ _stage = itertools.count()
 
 def show_graph(stage: str, graph: Graph) -> None:
     """The graph after a stage, if it has changed."""
-    if int(flags.debug) < 3 and not flags.dump:
+    if not shows_code():
         return
     printed = text(graph)
     if printed != _last[0]:
@@ -59,7 +64,7 @@ def show_graph(stage: str, graph: Graph) -> None:
 
 def show_code(name: str, plan: Plan, ir: str) -> None:
     """The schedule and the code of a program."""
-    if int(flags.debug) < 3 and not flags.dump:
+    if not shows_code():
         return
     lines = [f"{name}: {len(plan.schedule.kernels)} kernels, {plan.arena} bytes of arena"]
     lines += [f"  {i:3}  {described(k)}" for i, k in enumerate(plan.schedule.kernels)]

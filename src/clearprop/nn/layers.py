@@ -1,4 +1,4 @@
-"""Layers: Linear, Identity, Flatten, Unflatten, Dropout."""
+"""Layers: Linear, Identity, Flatten, Unflatten."""
 
 from __future__ import annotations
 
@@ -107,25 +107,3 @@ class Unflatten(Module):
 
     def extra_repr(self) -> str:
         return f"dim={self.dim}, unflattened_size={self.unflattened_size}"
-
-
-class Dropout(Module):
-    """In training each element is 0 with probability p, else x / (1 - p); in evaluation the
-    identity (Srivastava et al. 2014).
-
-    >>> import clearprop as cp
-    >>> cp.nn.Dropout(0.2).eval()(cp.ones(3))
-    tensor([1., 1., 1.])
-    """
-
-    def __init__(self, p: float = 0.5, inplace: bool = False) -> None:
-        super().__init__()
-        if not 0 <= p <= 1:
-            raise ValueError(f"Dropout: dropout probability has to be between 0 and 1, but got {p}")
-        self.p, self.inplace = p, inplace
-
-    def forward(self, input: Tensor) -> Tensor:
-        return F.dropout(input, self.p, self.training, self.inplace)
-
-    def extra_repr(self) -> str:
-        return f"p={self.p}, inplace={self.inplace}"

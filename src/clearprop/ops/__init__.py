@@ -7,7 +7,7 @@ from clearprop.ops import (
     arithmetic,
     arrange,
     contract,
-    convolution,
+    convolve,
     counting,
     create,
     cumulative,
@@ -16,37 +16,43 @@ from clearprop.ops import (
     index,
     methods,
     movement,
+    older_names,
+    products,
     queries,
     reductions,
     scattering,
     shapes,
+    signal_windows,
     sorting,
     special,
     statistics,
-    windows,
 )
+from clearprop.ops import pooling as pooling
 from clearprop.ops.arithmetic import *
 from clearprop.ops.arrange import *
 from clearprop.ops.contract import *
-from clearprop.ops.convolution import *
+from clearprop.ops.convolve import *
 from clearprop.ops.counting import *
 from clearprop.ops.create import *
 from clearprop.ops.cumulative import *
 from clearprop.ops.diagonals import *
+from clearprop.ops.einsum import *
 from clearprop.ops.elementwise import *
 from clearprop.ops.index import *
 from clearprop.ops.methods import addcdiv as addcdiv
 from clearprop.ops.methods import addcmul as addcmul
 from clearprop.ops.names import ALIASES, FUNCTION_ALIASES, INPLACE_FUNCTIONS, TAKES_OUT
+from clearprop.ops.older_names import *
 from clearprop.ops.out import takes_out
+from clearprop.ops.products import *
 from clearprop.ops.queries import *
 from clearprop.ops.reductions import *
 from clearprop.ops.scattering import *
 from clearprop.ops.shapes import *
+from clearprop.ops.signal_windows import *
 from clearprop.ops.sorting import *
 from clearprop.ops.special import *
 from clearprop.ops.statistics import *
-from clearprop.ops.windows import *
 
 cast = movement.cast
 
@@ -60,11 +66,12 @@ _here.update(_in_place)
 
 NAMES = sorted(
     {
-        *arithmetic.__all__, *arrange.__all__, *contract.__all__, *convolution.__all__,
+        *arithmetic.__all__, *arrange.__all__, *contract.__all__, *convolve.__all__,
         *counting.__all__, *create.__all__, *cumulative.__all__, *diagonals.__all__,
-        *elementwise.__all__, *index.__all__, *methods.__all__, *queries.__all__,
+        *elementwise.__all__, *index.__all__, *methods.__all__, *older_names.__all__,
+        *products.__all__, *queries.__all__,
         *reductions.__all__, *scattering.__all__, *shapes.__all__, *sorting.__all__,
-        *special.__all__, *statistics.__all__, *windows.__all__, *ALIASES, *FUNCTION_ALIASES,
-        *_in_place,
+        *special.__all__, *statistics.__all__, *signal_windows.__all__, *ALIASES, *FUNCTION_ALIASES,
+        *_in_place, "einsum",
     }
 )  # fmt: skip

@@ -160,6 +160,3 @@ CONVOLUTION_WEIGHT = primitive(
     batch=_batched_weight,
     examples=[Example((_f(*x), _f(*y)), {**p, "kernel": w[2:]}) for x, w, y, p in _CASES],
 )
-
-
-__all__: list[str] = []

@@ -36,6 +36,8 @@ from clearprop.ops import (
     elementwise,
     index,
     inplace,
+    older_names,
+    products,
     queries,
     reductions,
     reshaping,
@@ -44,6 +46,7 @@ from clearprop.ops import (
     sorting,
     special,
     statistics,
+    windows,
 )
 from clearprop.ops import random as random_ops
 from clearprop.ops.broadcasting import cast, direct, here, is_one, reflected
@@ -227,35 +230,37 @@ def contains(x: Tensor, item: Any) -> bool:
 
 MODULES = (
     arithmetic, arrange, contract, counting, create, cumulative, diagonals, elementwise, index,
-    queries, reductions, scattering, shapes, sorting, special, statistics,
+    older_names, products, queries, reductions, scattering, shapes, sorting, special, statistics,
 )  # fmt: skip
 BY_NAME = {name: getattr(module, name) for module in MODULES for name in module.__all__}
 
 # Functions whose first argument is the tensor, under their own names.
 METHODS = """
-    abs acos acosh addmm adjoint all allclose amax amin aminmax angle any argmax argmin argsort
-    argwhere asin asinh atan atan2 atanh baddbmm bernoulli bincount bitwise_and bitwise_left_shift
-    bitwise_not bitwise_or bitwise_right_shift bitwise_xor bmm broadcast_to ceil chunk clamp
-    clamp_max clamp_min clone conj contiguous copysign corrcoef cos cosh count_nonzero cov cummax
-    cummin cumprod cumsum deg2rad diag diag_embed diagflat diagonal diagonal_scatter diff digamma
-    dist div dot dsplit eq equal erf erfc erfinv exp exp2 expand expand_as expm1 flatten flip fliplr
-    flipud float_power floor floor_divide fmax fmin fmod frac frexp gather gcd ge gt heaviside histc
-    histogram hsplit hypot i0 igamma igammac index_add index_copy index_fill index_put index_reduce
-    index_select is_nonzero is_same_size is_signed isclose isfinite isinf isnan isneginf isposinf
-    isreal kthvalue lcm ldexp le lerp lgamma log log10 log1p log2 log_softmax logaddexp logaddexp2
-    logcumsumexp logical_and logical_not logical_or logical_xor logit logsumexp lt masked_fill
-    masked_scatter masked_select matmul max maximum mean median min minimum mm mode movedim msort
-    mul multinomial mv mvlgamma nan_to_num nanmean nanmedian nanquantile nansum narrow narrow_copy
-    ne neg nextafter nonzero norm outer permute polygamma positive pow prod put quantile rad2deg
-    real reciprocal relu remainder repeat repeat_interleave reshape roll rot90 round rsqrt scatter
-    scatter_add scatter_reduce select select_scatter sgn sigmoid sign signbit sin sinc sinh
-    slice_scatter softmax sort split split_with_sizes sqrt square squeeze std sum sum_to_size t take
-    take_along_dim tan tanh tensor_split tile topk trace transpose tril triu trunc unbind unflatten
-    unique unique_consecutive unsqueeze var view vsplit xlogy
+    abs acos acosh addbmm addmm addmv addr adjoint all allclose amax amin aminmax angle any argmax
+    argmin argsort argwhere asin asinh atan atan2 atanh baddbmm bernoulli bincount bitwise_and
+    bitwise_left_shift bitwise_not bitwise_or bitwise_right_shift bitwise_xor bmm broadcast_to ceil
+    cholesky cholesky_inverse cholesky_solve chunk clamp clamp_max clamp_min clone conj contiguous
+    copysign corrcoef cos cosh count_nonzero cov cross cummax cummin cumprod cumsum deg2rad det diag
+    diag_embed diagflat diagonal diagonal_scatter diff digamma dist div dot dsplit eq equal erf erfc
+    erfinv exp exp2 expand expand_as expm1 flatten flip fliplr flipud float_power floor floor_divide
+    fmax fmin fmod frac frexp gather gcd ge ger gt heaviside histc histogram hsplit hypot i0 igamma
+    igammac index_add index_copy index_fill index_put index_reduce index_select inner inverse
+    is_nonzero is_same_size is_signed isclose isfinite isinf isnan isneginf isposinf isreal kron
+    kthvalue lcm ldexp le lerp lgamma log log10 log1p log2 log_softmax logaddexp logaddexp2
+    logcumsumexp logdet logical_and logical_not logical_or logical_xor logit logsumexp lt lu_solve
+    masked_fill masked_scatter masked_select matmul matrix_exp matrix_power max maximum mean median
+    min minimum mm mode movedim msort mul multinomial mv mvlgamma nan_to_num nanmean nanmedian
+    nanquantile nansum narrow narrow_copy ne neg nextafter nonzero norm orgqr outer permute pinverse
+    polygamma positive pow prod put qr quantile rad2deg real reciprocal relu remainder repeat
+    repeat_interleave reshape roll rot90 round rsqrt scatter scatter_add scatter_reduce select
+    select_scatter sgn sigmoid sign signbit sin sinc sinh slice_scatter slogdet softmax sort split
+    split_with_sizes sqrt square squeeze std sum sum_to_size svd t take take_along_dim tan tanh
+    tensor_split tile topk trace transpose tril triu trunc unbind unflatten unique
+    unique_consecutive unsqueeze var vdot view vsplit xlogy
 """.split()
 
 NAMED = {name: BY_NAME[name] for name in METHODS}
-NAMED |= {f.__name__: f for f in (addcmul, addcdiv, to, type_as, cpu)}
+NAMED |= {f.__name__: f for f in (addcmul, addcdiv, windows.unfold, to, type_as, cpu)}
 NAMED |= {"add": add_method, "sub": sub_method}
 NAMED |= {alias: NAMED[name] for alias, name in ALIASES.items()}
 NAMED |= {

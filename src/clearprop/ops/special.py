@@ -129,7 +129,7 @@ LGAMMA = _u("lgamma", "log |Gamma(x)|; inf at 0, -1, -2, ...", _lgamma, lambda g
 DIGAMMA = _u("digamma", "The derivative of log Gamma(x).", _digamma, lambda g, _out, x: g * polygamma(1, x), (0.3, 3.0))
 POLYGAMMA = primitive("polygamma", doc="The derivative of order n of digamma(x).", eager=_polygamma, shape=same, vjp=(lambda g, _out, x, *, n: g * polygamma(n + 1, x),),
                       lower=_LIBRARY, domain=(0.5, 3.0), examples=_shapes(1, n=1) + _shapes(1, n=3)[:2])
-ERFC = _u("erfc", "1 - erf(x) without cancellation for large x.", _scipy("erfc"), lambda g, _out, x: g * (-2 / _SQRT_PI) * exp(-(x * x)))
+ERFC = _u("erfc", "1 - erf(x) without cancellation for large x.", _scipy("erfc"), lambda g, _out, x: g * (-2 / _SQRT_PI) * exp(-(x * x)), lower=Map("erfc(x)"))
 ERFCX = _u("erfcx", "e^(x^2) erfc(x), which does not underflow for large x.", _scipy("erfcx"), lambda g, out, x: g * (2 * x * out - 2 / _SQRT_PI))
 ERFINV = _u("erfinv", "The inverse of erf on (-1, 1); inf at the ends.", _scipy("erfinv"), lambda g, out, _x: g * (_SQRT_PI / 2) * exp(out * out), (-0.8, 0.8))
 NDTRI = _u("ndtri", "The quantile of the standard normal distribution: the inverse of ndtr.", _scipy("ndtri"), lambda g, out, _x: g * math.sqrt(2 * math.pi) * exp(out * out * 0.5), (0.1, 0.9))
@@ -140,12 +140,15 @@ I1 = _u("i1", "Modified Bessel function of the first kind, order 1.", _scipy("i1
 I1E = _u("i1e", "e^-|x| I1(x).", _scipy("i1e"), _i1e_rule, kinks=(0.0,))
 SINC = _u("sinc", "sin(pi x) / (pi x), and 1 at 0.", np.sinc, _sinc_rule, kinks=(0.0,), lower=Opaque("a kernel of NumPy", elementwise=True))
 LOGIT = _u("logit", "log(x / (1 - x)), the inverse of the sigmoid.", lambda x: np.log(x / (1 - x)), _logit_rule, (0.1, 0.9), lower=Map("log(x / (1 - x))"))
-ENTR = _u("entr", "-x log x; 0 at 0 and -inf below.", _scipy("entr"), lambda g, _out, x: -g * (1 + log(x)), (0.2, 3.0))
+ENTR = _u("entr", "-x log x; 0 at 0 and -inf below.", _scipy("entr"), lambda g, _out, x: -g * (1 + log(x)), (0.2, 3.0),
+          lower=Map("-x * log(x) if x > 0 else (1 / (max(x, -1) * 0) if x < 0 else x * 0)"))
 
 XLOGY = _b("xlogy", "x log(y), and 0 where x is 0 (unless y is nan).", _scipy("xlogy"),
-           (lambda g, _out, x, y: where((x == 0) & (y <= 0), zeros_for(g), xlogy(g, y)), lambda g, _out, x, y: g * x / y), (0.3, 2.0))
+           (lambda g, _out, x, y: where((x == 0) & (y <= 0), zeros_for(g), xlogy(g, y)), lambda g, _out, x, y: g * x / y), (0.3, 2.0),
+           lower=Map("y if y != y else (0 if x == 0 else x * log(y))"))
 XLOG1PY = _b("xlog1py", "x log(1 + y), and 0 where x is 0 (unless y is nan).", _scipy("xlog1py"),
-             (lambda g, _out, x, y: where((x == 0) & (y <= -1), zeros_for(g), xlog1py(g, y)), lambda g, _out, x, y: g * x / (y + 1)), (0.3, 2.0))
+             (lambda g, _out, x, y: where((x == 0) & (y <= -1), zeros_for(g), xlog1py(g, y)), lambda g, _out, x, y: g * x / (y + 1)), (0.3, 2.0),
+             lower=Map("y if y != y else (0 if x == 0 else x * log1p(y))"))
 LOGADDEXP = _b("logaddexp", "log(e^x + e^y) without overflow.", np.logaddexp,
                (lambda g, _out, x, y: g / (1 + exp(y - x)), lambda g, _out, x, y: g / (1 + exp(x - y))),
                lower=Map("x + 0.6931471805599453 if x == y else max(x, y) + log1p(exp(-abs(x - y)))"))

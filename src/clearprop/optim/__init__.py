@@ -1,7 +1,7 @@
 """Optimizers, learning-rate schedules and gradient clipping, by PyTorch's names and formulas."""
 
 from clearprop.nn.utils import clip_grad_norm_, clip_grad_value_, get_total_norm
-from clearprop.optim import lr_scheduler
+from clearprop.optim import lr_scheduler, swa_utils
 from clearprop.optim.adafactor import Adafactor
 from clearprop.optim.adam import Adam, AdamW
 from clearprop.optim.adam_relatives import Adamax, NAdam, RAdam
@@ -34,4 +34,5 @@ __all__ = [
     "clip_grad_value_",
     "get_total_norm",
     "lr_scheduler",
+    "swa_utils",
 ]

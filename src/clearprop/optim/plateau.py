@@ -7,9 +7,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from clearprop.optim.optimizer import Optimizer, not_traced
+from clearprop.optim.schedule import LRScheduler
 
 
-class ReduceLROnPlateau:
+class ReduceLROnPlateau(LRScheduler):
     """lr = max(lr · factor, min_lr) after more than `patience` epochs without a better value.
 
     Better in mode "min": value < best · (1 - threshold), with threshold_mode "abs":
@@ -66,9 +67,9 @@ class ReduceLROnPlateau:
         self.last_epoch = 0
         self._last_lr = [group["lr"] for group in optimizer.param_groups]
 
-    def get_last_lr(self) -> list[float]:
-        """The rates after the last step."""
-        return self._last_lr
+    def get_lr(self) -> list[float]:
+        """The present rates: what comes next depends on a value."""
+        return self._rates()
 
     def is_better(self, value: float, best: float) -> bool:
         """Whether `value` is better than `best` by more than the threshold."""
@@ -79,7 +80,7 @@ class ReduceLROnPlateau:
             limit = best + sign * self.threshold
         return value < limit if self.mode == "min" else value > limit
 
-    def step(self, metrics: Any, epoch: int | None = None) -> None:
+    def step(self, metrics: Any, epoch: int | None = None) -> None:  # type: ignore[override]
         """Note this epoch's value, a number or a tensor of one, and lower the rates if due."""
         not_traced(self)
         value = float(metrics)
@@ -103,11 +104,3 @@ class ReduceLROnPlateau:
             lower = max(group["lr"] * self.factor, least)
             if group["lr"] - lower > self.eps:
                 group["lr"] = lower
-
-    def state_dict(self) -> dict[str, Any]:
-        """Everything but the optimizer."""
-        return {k: v for k, v in self.__dict__.items() if k != "optimizer"}
-
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Take over what `state_dict` gave."""
-        self.__dict__.update(state_dict)

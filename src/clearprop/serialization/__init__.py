@@ -13,6 +13,7 @@ from clearprop.serialization.tensors import (
     save_npz,
     save_safetensors,
 )
+from clearprop.serialization.torch_file import load_torch, save_torch
 
 __all__ = [
     "atomic_file",
@@ -20,11 +21,13 @@ __all__ = [
     "load",
     "load_npz",
     "load_safetensors",
+    "load_torch",
     "pack_state",
     "read_json",
     "save",
     "save_npz",
     "save_safetensors",
+    "save_torch",
     "unpack_state",
     "write_json",
 ]

@@ -17,13 +17,17 @@ from clearprop.serialization.tensors import (
     save_npz,
     save_safetensors,
 )
+from clearprop.serialization.torch_file import load_torch, save_torch
 
 STATE = "clearprop.state"  # where the JSON of a nested state lies: metadata, or an array of bytes
-ENDING = "{who}: {path}: unknown ending {ending!r}; use .safetensors or .npz"
+TORCH = (".pt", ".pth")
+ENDINGS = (".safetensors", ".npz", *TORCH)
+ENDING = "{who}: {path}: unknown ending {ending!r}; use .safetensors, .npz, or .pt (PyTorch's)"
 
 
 def save(obj: Any, path: str | os.PathLike[str]) -> None:
-    """Write a state to `path`, all or nothing: `.safetensors` or `.npz`.
+    """Write a state to `path`, all or nothing: `.safetensors`, `.npz`, or `.pt`/`.pth`, which
+    PyTorch's `torch.load` reads.
 
     A flat dict of tensors (`model.state_dict()`) is written under its own names, so that others can
     read it; anything else that `pack_state` takes keeps its structure beside the tensors.
@@ -40,6 +44,9 @@ def save(obj: Any, path: str | os.PathLike[str]) -> None:
     if hasattr(obj, "state_dict"):
         kind = type(obj).__name__
         raise TypeError(f"save: {kind} is an object, not a state; save its state_dict()")
+    if ending in TORCH:
+        save_torch(path, obj)
+        return
     if _is_flat(obj):
         tensors, text = obj, None
     else:
@@ -53,10 +60,14 @@ def save(obj: Any, path: str | os.PathLike[str]) -> None:
 
 
 def load(path: str | os.PathLike[str]) -> Any:
-    """What `save` wrote, or the tensors of any other safetensors or `.npz` file by name.
+    """What `save` wrote, the tensors of any other safetensors or `.npz` file by name, or the state
+    in a `.pt` or `.pth` file of PyTorch's. No code in a file is ever run.
 
-    Errors: ValueError for another ending, DataError for a file that is damaged.
+    Errors: ValueError for another ending, DataError for a file that is damaged or holds objects
+    that are no state.
     """
+    if _ending("load", path) in TORCH:
+        return load_torch(path)
     if _ending("load", path) == ".safetensors":
         tensors, metadata = load_safetensors(path)
         text = metadata.get(STATE)
@@ -83,6 +94,6 @@ def _is_flat(obj: Any) -> bool:
 
 def _ending(who: str, path: str | os.PathLike[str]) -> str:
     ending = Path(path).suffix.lower()
-    if ending not in (".safetensors", ".npz"):
+    if ending not in ENDINGS:
         raise ValueError(ENDING.format(who=who, path=path, ending=ending))
     return ending

@@ -21,8 +21,40 @@ from clearprop.nn.functional.activation import (
     softsign,
 )
 from clearprop.nn.functional.classification import cross_entropy, nll_loss
+from clearprop.nn.functional.distance import cosine_similarity, pairwise_distance
+from clearprop.nn.functional.dropout import (
+    alpha_dropout,
+    dropout,
+    dropout1d,
+    dropout2d,
+    dropout3d,
+    feature_alpha_dropout,
+)
 from clearprop.nn.functional.embedding import embedding, embedding_bag
-from clearprop.nn.functional.layers import dropout, linear
+from clearprop.nn.functional.gating import glu, gumbel_softmax
+from clearprop.nn.functional.inplace import (
+    celu_,
+    elu_,
+    hardtanh_,
+    leaky_relu_,
+    relu_,
+    rrelu_,
+    selu_,
+    threshold_,
+)
+from clearprop.nn.functional.layers import bilinear, linear
+from clearprop.nn.functional.likelihood import gaussian_nll_loss, poisson_nll_loss
+from clearprop.nn.functional.margin import (
+    cosine_embedding_loss,
+    hinge_embedding_loss,
+    margin_ranking_loss,
+    multi_margin_loss,
+    multilabel_margin_loss,
+    multilabel_soft_margin_loss,
+    soft_margin_loss,
+    triplet_margin_loss,
+    triplet_margin_with_distance_loss,
+)
 from clearprop.nn.functional.normalization import (
     batch_norm,
     group_norm,
@@ -32,52 +64,100 @@ from clearprop.nn.functional.normalization import (
     normalize,
     rms_norm,
 )
+from clearprop.nn.functional.piecewise import (
+    hardshrink,
+    hardsigmoid,
+    hardswish,
+    prelu,
+    rrelu,
+    softshrink,
+    tanhshrink,
+    threshold,
+)
 from clearprop.nn.functional.probability import (
     binary_cross_entropy,
     binary_cross_entropy_with_logits,
     kl_div,
 )
 from clearprop.nn.functional.regression import huber_loss, l1_loss, mse_loss, smooth_l1_loss
-from clearprop.ops import one_hot, sigmoid, tanh
+from clearprop.ops import one_hot, pdist, sigmoid, tanh
 
 __all__ = [
+    "alpha_dropout",
     "batch_norm",
+    "bilinear",
     "binary_cross_entropy",
     "binary_cross_entropy_with_logits",
     "celu",
+    "celu_",
+    "cosine_embedding_loss",
+    "cosine_similarity",
     "cross_entropy",
     "dropout",
+    "dropout1d",
+    "dropout2d",
+    "dropout3d",
     "elu",
+    "elu_",
     "embedding",
     "embedding_bag",
+    "feature_alpha_dropout",
+    "gaussian_nll_loss",
     "gelu",
+    "glu",
     "group_norm",
+    "gumbel_softmax",
+    "hardshrink",
+    "hardsigmoid",
+    "hardswish",
     "hardtanh",
+    "hardtanh_",
+    "hinge_embedding_loss",
     "huber_loss",
     "instance_norm",
     "kl_div",
     "l1_loss",
     "layer_norm",
     "leaky_relu",
+    "leaky_relu_",
     "linear",
     "local_response_norm",
     "log_softmax",
     "logsigmoid",
+    "margin_ranking_loss",
     "mish",
     "mse_loss",
+    "multi_margin_loss",
+    "multilabel_margin_loss",
+    "multilabel_soft_margin_loss",
     "nll_loss",
     "normalize",
     "one_hot",
+    "pairwise_distance",
+    "pdist",
+    "poisson_nll_loss",
+    "prelu",
     "relu",
     "relu6",
+    "relu_",
     "rms_norm",
+    "rrelu",
+    "rrelu_",
     "selu",
+    "selu_",
     "sigmoid",
     "silu",
     "smooth_l1_loss",
+    "soft_margin_loss",
     "softmax",
     "softmin",
     "softplus",
+    "softshrink",
     "softsign",
     "tanh",
+    "tanhshrink",
+    "threshold",
+    "threshold_",
+    "triplet_margin_loss",
+    "triplet_margin_with_distance_loss",
 ]

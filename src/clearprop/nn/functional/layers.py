@@ -1,14 +1,11 @@
-"""Layers: linear, dropout."""
+"""Layers: linear, bilinear."""
 
 from __future__ import annotations
 
 import math
 
-import numpy as np
-
 from clearprop import ops
-from clearprop.core import Tensor, wrap
-from clearprop.core import random as random_module
+from clearprop.core import Tensor
 from clearprop.errors import DtypeError, ShapeError
 from clearprop.ops.broadcasting import expand_to, here, need_tensors
 from clearprop.ops.movement import permute
@@ -64,25 +61,26 @@ def _wrong_width(x: Tensor, weight: Tensor) -> str:
     )
 
 
-def dropout(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> Tensor:
-    """Each element is 0 with probability p, else x / (1 - p); the identity when not training. The
-    mask is drawn from the default generator (PyTorch's comes from a stream of its own).
+def bilinear(input1: Tensor, input2: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    """y_o = x1^T W_o x2 + b_o;  x1: (..., in1), x2: (..., in2), W: (out, in1, in2), b: (out).
+
+    >>> import clearprop as cp
+    >>> cp.nn.functional.bilinear(cp.ones(1, 2), cp.ones(1, 3), cp.ones(1, 2, 3))
+    tensor([[6.]])
     """
-    if not 0 <= p <= 1:
-        raise ValueError(
-            f"dropout: dropout probability has to be between 0 and 1, but got {p}{here()}"
+    need_tensors("bilinear", input1, input2, weight)
+    shape = input1.shape[:-1]
+    if weight.ndim != 3 or shape != input2.shape[:-1]:
+        raise ShapeError(
+            "bilinear(): input batch dimensions do not match: x1 is"
+            f" {input1.aval}, x2 is {input2.aval}, weight is {weight.aval}{here()}"
         )
-    if not training or p == 0:
-        return input
-    d = input.value.dtype
-    if p == 1:
-        mask = wrap(np.zeros(input.shape, d), None)
-    else:
-        shape, scale = input.shape, 1 / d.type(1 - p)
-        mask = wrap(
-            random_module.drawn(
-                shape, input.dtype, lambda g: (g.uniform(shape, np.float32) >= p) * scale
-            ),
-            None,
-        )
-    return input.mul_(mask) if inplace else input * mask  # type: ignore[attr-defined,no-any-return]
+    for i, x in ((1, input1), (2, input2)):
+        if x.shape[-1] != weight.shape[i]:
+            raise ShapeError(
+                f"bilinear(): input{i} size does not match weight size: got {x.shape[-1]} but"
+                f" expected {weight.shape[i]}; x{i} is {x.aval}, weight is {weight.aval}{here()}"
+            )
+    left = ops.tensordot(input1, weight, ([-1], [1]))  # (..., out, in2)
+    y = ops.squeeze(left @ ops.unsqueeze(input2, -1), -1)
+    return y if bias is None else y + expand_to(bias, y.shape)
