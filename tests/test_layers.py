@@ -15,7 +15,7 @@ LAYERS = [
     {"autograd", "graph"},
     {"jit"},
     {"nn", "data", "func", "linalg", "special"},
-    {"optim", "explanation", "serialization"},
+    {"optim", "explanation", "serialization", "utils"},
     {"train"},
     {"cli"},
 ]

@@ -28,6 +28,8 @@ PACKAGES = [
     "clearprop.serialization",
     "clearprop.special",
     "clearprop.train",
+    "clearprop.utils.checkpoint",
+    "clearprop.utils.data",
 ]
 NAMES = [(p, n) for p in PACKAGES for n in getattr(importlib.import_module(p), "__all__", ())]
 

@@ -138,6 +138,34 @@ def _start(
     return _walk(collect(roots), cotangents, targets, retain, create_graph, bare)
 
 
+def between(
+    outputs: Sequence[Tensor], grads: Sequence[Tensor], ends: set[Any], create_graph: bool
+) -> dict[Any, Tensor]:
+    """The cotangents that arrive at the nodes `ends`, each as if nothing lay behind it; KeyError
+    for a path from the outputs to a leaf that meets none of them.
+    """
+    c = local.c
+    before = c.grad
+    c.grad = create_graph
+    try:
+        cotangents: dict[Any, Any] = {}
+        for y, g in zip(outputs, grads, strict=True):
+            cotangents[y.node] = cotangents[y.node] + g if y.node in cotangents else g
+        nodes, stack = set(cotangents), list(cotangents)
+        while stack:
+            node = stack.pop()
+            if node.__class__ is Leaf and node not in ends:
+                raise KeyError(node)
+            for edge in () if node in ends else node.edges:
+                if edge is not None and edge not in nodes:
+                    nodes.add(edge)
+                    stack.append(edge)
+        ordered = sorted(nodes, key=_creation, reverse=True)
+        return _walk(ordered, cotangents, ends, create_graph, create_graph, False, True)
+    finally:
+        c.grad = before
+
+
 def _walk(
     nodes: list[Any],
     cotangents: dict[Any, Any],
@@ -145,6 +173,7 @@ def _walk(
     retain: bool,
     create_graph: bool,
     bare: bool,
+    stop: bool = False,
 ) -> dict[Any, Tensor]:
     c = local.c
     add = _add_arrays if bare else operator.add
@@ -168,6 +197,9 @@ def _walk(
         if g is None or (useful is not None and node not in useful):
             continue
         kind = node.__class__
+        if stop and node in targets:
+            found[node] = g
+            continue
         if node.hooks or node.retain is not None:
             g = _observed(node, g, bare)
         if targets is not None and node in targets:
