@@ -13,7 +13,7 @@ from typing import Any
 from clearprop.autograd import enable_grad
 from clearprop.autograd.engine import between
 from clearprop.core import Leaf, Node, Pick, Tensor, local, wrap
-from clearprop.core.node import SECOND_BACKWARD, sequence
+from clearprop.core.node import SECOND_BACKWARD, creation
 from clearprop.core.provenance import user_frame
 from clearprop.core.random import default_generator
 from clearprop.core.tensor import version_cell
@@ -72,7 +72,7 @@ def checkpoint(
         with first:
             return function(*args, **kwargs)
     state = default_generator.get_state() if preserve_rng_state else None
-    before = sequence()
+    before = next(creation)
     with first:
         out = function(*args, **kwargs)
     outs = tensors_in(out)
@@ -198,7 +198,7 @@ class _Segment(Node):
         self.run, self.edges = run, tuple(edges)
         self.prim, self.rules, self.extra, self.stamp = _Name(), None, True, 0  # type: ignore[assignment]
         self.saved, self.versions, self.out, self.params = (), None, None, {}
-        self.seq, self.scope = sequence(), local.c.scope
+        self.seq, self.scope = next(creation), local.c.scope
         frame = user_frame(sys._getframe(2))
         self.code, self.lasti = (None, 0) if frame is None else (frame.f_code, frame.f_lasti)
         self.avals = tuple(y.aval for y in outs)
