@@ -19,6 +19,7 @@ from clearprop.ops import (
     older_names,
     products,
     queries,
+    rearrange,
     reductions,
     scattering,
     shapes,
@@ -46,6 +47,7 @@ from clearprop.ops.older_names import *
 from clearprop.ops.out import takes_out
 from clearprop.ops.products import *
 from clearprop.ops.queries import *
+from clearprop.ops.rearrange import *
 from clearprop.ops.reductions import *
 from clearprop.ops.scattering import *
 from clearprop.ops.shapes import *
@@ -69,7 +71,7 @@ NAMES = sorted(
         *arithmetic.__all__, *arrange.__all__, *contract.__all__, *convolve.__all__,
         *counting.__all__, *create.__all__, *cumulative.__all__, *diagonals.__all__,
         *elementwise.__all__, *index.__all__, *methods.__all__, *older_names.__all__,
-        *products.__all__, *queries.__all__,
+        *products.__all__, *queries.__all__, *rearrange.__all__,
         *reductions.__all__, *scattering.__all__, *shapes.__all__, *sorting.__all__,
         *special.__all__, *statistics.__all__, *signal_windows.__all__, *ALIASES, *FUNCTION_ALIASES,
         *_in_place, "einsum",
