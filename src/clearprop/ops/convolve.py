@@ -171,7 +171,7 @@ def _convolve_transposed(
         for n, s, e, k in zip(x.shape[2:], stride, dilation, w.shape[2:], strict=True)
     ]
     sizes = [n - 2 * p + m for n, p, m in zip(full, pads, more, strict=True)]
-    if min(sizes) < 0 or 0 in x.shape[2:] or 0 in w.shape[2:]:
+    if min(sizes) < 1 or 0 in x.shape[2:] or 0 in w.shape[2:]:
         raise ShapeError(
             f"{op}: Given input size per channel: {listed(x.shape[2:])}. Calculated output size per"
             f" channel: {listed(sizes)}. Output size is too small{here()}"

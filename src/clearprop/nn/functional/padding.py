@@ -123,7 +123,9 @@ def _part(x: Tensor, axis: int, start: int, stop: int) -> Tensor:
 
 
 def _along(x: Tensor, axis: int, before: int, after: int, mode: str) -> Tensor:
-    """Pad one axis; what is cut off at one end can be seen in the padding of the other."""
+    """Pad one axis; what is cut off at one end can still be seen in a mirror at the other, but
+    does not come round in a circle.
+    """
     n, a, b = x.shape[axis], max(0, before), max(0, after)
     least = {"reflect": max(a, b) + 1, "circular": max(a, b), "replicate": min(1, a + b)}[mode]
     if n < least:
@@ -136,17 +138,24 @@ def _along(x: Tensor, axis: int, before: int, after: int, mode: str) -> Tensor:
             f"pad: {what}, but got: padding {(before, after)} at dimension {axis} of input"
             f" {list(x.shape)}{here()}"
         )
+    if mode == "circular":
+        return _circle(_cut(x, axis, min(0, before), min(0, after)), axis, a, b)
     if mode == "reflect":
         front = ops.flip(_part(x, axis, 1, a + 1), axis) if a else None
         back = ops.flip(_part(x, axis, n - 1 - b, n - 1), axis) if b else None
-    elif mode == "circular":
-        front = _part(x, axis, n - a, n) if a else None
-        back = _part(x, axis, 0, b) if b else None
     else:
         front = _repeated(x, axis, 0, a) if a else None
         back = _repeated(x, axis, n - 1, b) if b else None
     y = _joined([part for part in (front, x, back) if part is not None], axis)
     return _cut(y, axis, min(0, before), min(0, after))
+
+
+def _circle(x: Tensor, axis: int, a: int, b: int) -> Tensor:
+    """The last a elements before x and the first b behind it, x going on in a circle."""
+    n = x.shape[axis]
+    before, after = -(-a // n) if a else 0, -(-b // n) if b else 0
+    y = _joined([x] * (before + 1 + after), axis)
+    return _part(y, axis, before * n - a, (before + 1) * n + b)
 
 
 def _repeated(x: Tensor, axis: int, at: int, times: int) -> Tensor:

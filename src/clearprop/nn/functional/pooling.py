@@ -258,14 +258,14 @@ def _avg_pool(
     op: str, d: int, input: Any, kernel_size: Any, stride: Any, padding: Any, ceil_mode: bool,
     count_include_pad: bool, divisor_override: int | None,
 ) -> Tensor:  # fmt: skip
-    x = _checked(op, input, d, False)
+    x = _checked(op, input, d, integers=getattr(input, "dtype", None) is int64)
     params, pads, out = _windows(op, x, d, kernel_size, stride, padding, 1, ceil_mode)
     del params["dilation"]
     if divisor_override == 0:
         raise ShapeError(f"{op}: divisor must be not zero{here()}")
     total = apply(SUM_POOL, x, **params)
     if divisor_override is not None:
-        return total / divisor_override
+        return _quotient(total, divisor_override)
     counts = np.ones((1,) * d)
     for i, (n, k, s, p) in enumerate(
         zip(x.shape[-d:], params["kernel"], params["stride"], pads, strict=True)
@@ -278,30 +278,29 @@ def _avg_pool(
         shape[i] = out[i]
         counts = counts * (stop - start).reshape(shape)
     if (counts == counts.flat[0]).all():
-        return total / float(counts.flat[0])
-    return total / expand_to(wrap(counts.astype(x.value.dtype), None), total.shape)
+        return _quotient(total, int(counts.flat[0]))
+    return _quotient(total, expand_to(wrap(counts.astype(x.value.dtype), None), total.shape))
+
+
+def _quotient(total: Tensor, divisor: Any) -> Tensor:
+    """total / divisor, for integers without what is behind the point."""
+    return ops.div(total, divisor, rounding_mode="trunc" if total.dtype is int64 else None)
 
 
 def _adaptive_avg(op: str, d: int, input: Any, output_size: Any) -> Tensor:
-    need_tensors(op, input)
-    if input.ndim == 2 and d == 2:  # PyTorch takes a bare plane here
-        x = _checked(op, reshape_to(input, (1, *input.shape)), d, False)
-    else:
-        x = _checked(op, input, d, False)
+    x = _checked(op, input, d, False)
     out = _outputs(op, x, d, output_size)
     if 0 in out:
-        y = zeros_for(Aval((*x.shape[:-d], *out), x.dtype))
-    elif any(n % t for n, t in zip(x.shape[-d:], out, strict=True)):
-        y = x
+        return zeros_for(Aval((*x.shape[:-d], *out), x.dtype))
+    if any(n % t for n, t in zip(x.shape[-d:], out, strict=True)):
         for axis, t in enumerate(out, x.ndim - d):
-            y = resample(y, axis, t, "area")
-    else:
-        kernel = tuple(n // t for n, t in zip(x.shape[-d:], out, strict=True))
-        y = x
-        if max(kernel) > 1:
-            y = apply(SUM_POOL, x, kernel=kernel, stride=kernel, padding=((0, 0),) * d)
-            y = y / float(math.prod(kernel))
-    return reshape_to(y, y.shape[1:]) if input.ndim == d == 2 else y
+            x = resample(x, axis, t, "area")
+        return x
+    kernel = tuple(n // t for n, t in zip(x.shape[-d:], out, strict=True))
+    if max(kernel) == 1:
+        return x
+    total = apply(SUM_POOL, x, kernel=kernel, stride=kernel, padding=((0, 0),) * d)
+    return total / float(math.prod(kernel))
 
 
 def avg_pool1d(

@@ -68,6 +68,10 @@ def interpolate(
         raise UnsupportedDtypeError(
             f'{op}: "{mode}" not implemented for {x.dtype!r}; convert it with .float(){here()}'
         )
+    if mode == "area":
+        adaptive = (pooling.adaptive_avg_pool1d, pooling.adaptive_avg_pool2d,
+                    pooling.adaptive_avg_pool3d)[d - 1]  # fmt: skip
+        return adaptive(x, out)
     if min(out) < 1 or 0 in x.shape[2:]:
         raise ShapeError(
             f"{op}: Input and output sizes should be greater than 0, but got input"
@@ -78,10 +82,6 @@ def interpolate(
             f"{op}: Non-empty {x.ndim}D data tensor expected but got a tensor with sizes"
             f" {list(x.shape)}{here()}"
         )
-    if mode == "area":
-        adaptive = (pooling.adaptive_avg_pool1d, pooling.adaptive_avg_pool2d,
-                    pooling.adaptive_avg_pool3d)[d - 1]  # fmt: skip
-        return adaptive(x, out)
     if mode == "nearest" and (whole := _whole_factors(x, out, scales)):
         return apply(SUM_POOL_INPUT, x, size=out, kernel=whole, stride=whole,
                      padding=((0, 0),) * d)  # fmt: skip
@@ -94,8 +94,9 @@ def interpolate(
 
 def _each_axis(x: Tensor, out: Any, scales: Any, mode: str, corners: bool) -> Tensor:
     for axis, (t, scale) in reversed(list(enumerate(zip(out, scales, strict=True), 2))):
-        same = t == x.shape[axis] and (scale is None or scale == 1 or corners)
-        if not same or mode.startswith("nearest"):
+        # an axis that keeps its size stays as it is, whatever the factor: so does PyTorch
+        same = t == x.shape[axis] and (mode == "linear" or corners or scale in (None, 1))
+        if not same:
             x = resample(x, axis, t, mode, corners, scale)
     return x
 

@@ -51,7 +51,7 @@ def unfold(
             "unfold: Expected 3D or 4D (batch mode) tensor with possibly 0 batch size and other"
             f" non-zero dimensions for input, but got: {list(x.shape)}{here()}"
         )
-    if x.dtype.category != 2:
+    if x.dtype.category == 1:
         raise UnsupportedDtypeError(
             f'unfold: "im2col" not implemented for {x.dtype!r}; convert it with .float(){here()}'
         )
