@@ -57,6 +57,7 @@ def dropout1d(
     """Whole channels of (N, C, L) or (C, L) are 0 with probability p, the others divided by
     1 - p.
     """
+    _check("dropout1d", p)
     if input.ndim not in (2, 3):
         raise ShapeError(
             f"dropout1d: Expected 2D or 3D input, but received a {input.ndim}D input:"
@@ -72,6 +73,11 @@ def dropout2d(
 
     A 3-d input is (N, C, L), not (C, H, W), as in PyTorch.
     """
+    if input.ndim < 2:
+        raise ShapeError(
+            f"dropout2d: Feature dropout requires at least 2 dimensions in the input, got"
+            f" {input.aval}{here()}"
+        )
     if input.ndim not in (3, 4):
         warn(
             f"dropout2d: Received a {input.ndim}-D input to dropout2d; the first two axes are taken"
