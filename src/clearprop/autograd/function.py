@@ -12,6 +12,7 @@ from typing import Any
 from clearprop.autograd.batching import Batching, with_axis
 from clearprop.core import Aval, Leaf, Node, Pick, Tensor, local, wrap
 from clearprop.core.dtypes import FLOAT
+from clearprop.core.events import listeners, tell
 from clearprop.core.node import SECOND_BACKWARD, creation
 from clearprop.core.provenance import user_frame
 from clearprop.core.tensor import refresh, version_cell
@@ -196,6 +197,16 @@ class Function:
     @classmethod
     def apply(cls, *args: Any) -> Any:
         """Run forward; record a node whose rule is backward."""
+        if listeners:
+            tell("block", cls, args)
+        try:
+            return cls._run(*args)
+        finally:
+            if listeners:
+                tell("block done", cls, args)
+
+    @classmethod
+    def _run(cls, *args: Any) -> Any:
         c = local.c
         ctx = FunctionCtx()
         tensors = [a for a in args if isinstance(a, Tensor)]

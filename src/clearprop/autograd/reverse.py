@@ -10,6 +10,7 @@ from typing import Any
 from clearprop.autograd import engine
 from clearprop.autograd.anomaly import Checked
 from clearprop.core import Leaf, Node, Tensor, local
+from clearprop.core.events import listeners, tell
 from clearprop.errors import AutogradError
 from clearprop.ops import zeros_like
 from clearprop.ops.broadcasting import here
@@ -48,10 +49,14 @@ def backward(
     """
     outputs = _listed(tensors)
     given = None if grad_tensors is None else _listed(grad_tensors)
+    if listeners:
+        tell("backward", outputs, given, inputs, create_graph)
     grads = engine.seeds(outputs, given, "backward")
     retain = create_graph if retain_graph is None else retain_graph
     if inputs is None:
         _walk_back(outputs, grads, targets=None, retain=retain, create_graph=create_graph)
+        if listeners:
+            tell("backward done", outputs, given, inputs, create_graph)
         return
     wanted = _listed(inputs)
     if not wanted:
@@ -63,6 +68,8 @@ def backward(
         g = found.get(x.node)
         if g is not None:
             x.grad = (g if create_graph else g.detach()) if x.grad is None else x.grad + g
+    if listeners:
+        tell("backward done", outputs, given, inputs, create_graph)
 
 
 def _node(x: Tensor) -> Any:
@@ -99,6 +106,8 @@ def grad(
         )
     ys, xs = _listed(outputs), _listed(inputs)
     given = None if grad_outputs is None else _listed(grad_outputs)
+    if listeners:
+        tell("backward", ys, given, xs, create_graph)
     grads = engine.seeds(ys, given, "grad")
     nodes = [_node(x) for x in xs]
     retain = create_graph if retain_graph is None else retain_graph
@@ -116,6 +125,8 @@ def grad(
                     f" {x.aval}{here()}"
                 )
         out.append(g)
+    if listeners:
+        tell("backward done", ys, given, xs, create_graph)
     return tuple(out)
 
 
@@ -160,16 +171,14 @@ def _tensor_backward(
         and node.__class__ is Node
         and self.view_of is None
         and not self.value.shape
+        and not listeners
     ):
         engine.from_scalar(node, self.value.dtype, bool(retain_graph))
         return
     if inputs is not None:
         backward(self, None if gradient is None else [gradient], retain_graph, create_graph, inputs)
         return
-    outputs = [self]
-    grads = engine.seeds(outputs, None if gradient is None else [gradient], "backward")
-    retain = create_graph if retain_graph is None else retain_graph
-    _walk_back(outputs, grads, targets=None, retain=retain, create_graph=create_graph)
+    backward([self], None if gradient is None else [gradient], retain_graph, create_graph)
 
 
 def register_hook(self: Tensor, hook: Callable[[Tensor], Tensor | None]) -> RemovableHandle:

@@ -16,6 +16,7 @@ import numpy as np
 from clearprop.core.device import CPU
 from clearprop.core.device import device as Device
 from clearprop.core.dtypes import FLOAT, Aval, dtype, from_numpy_dtype
+from clearprop.core.events import listeners, tell
 from clearprop.core.node import Leaf, Node, Pick
 from clearprop.core.printing import text_of
 from clearprop.core.state import local
@@ -268,6 +269,8 @@ class Tensor:
     def array(self, what: str = "the value") -> np.ndarray:
         """The NumPy array; an error while tracing, where there is none."""
         value = self.value
+        if listeners:
+            tell("export", self, what)
         interpreter = local.c.interpreter
         if interpreter is not None:
             interpreter.refuse(f"{what} of {self.aval}", NOT_KNOWN, value)

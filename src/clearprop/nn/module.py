@@ -20,6 +20,7 @@ from clearprop.core import (
     float64,
     local,
 )
+from clearprop.core.events import listeners, tell
 from clearprop.errors import ClearpropError, did_you_mean
 from clearprop.nn import attributes, hooks, state, tree
 from clearprop.nn.state import IncompatibleKeys
@@ -275,6 +276,8 @@ class Module:
         for module in self.modules():
             module.__dict__["training"] = mode
         changed()
+        if listeners:
+            tell("mode", self, mode)
         return self
 
     def eval(self: M) -> M:
@@ -289,6 +292,8 @@ class Module:
 
     def zero_grad(self, set_to_none: bool = True) -> None:
         """Forget the gradients of all parameters; `set_to_none=False` fills them with zeros."""
+        if listeners:
+            tell("zero_grad", self)
         for p in self.parameters():
             if set_to_none or p.grad is None:
                 p.grad = None

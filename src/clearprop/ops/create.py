@@ -9,6 +9,7 @@ import numpy as np
 
 from clearprop.core import Tensor, as_dtype, dtype, from_numpy_dtype, get_default_dtype, int64, wrap
 from clearprop.core import random as random_module
+from clearprop.core.events import listeners, tell
 from clearprop.core.random import Generator
 from clearprop.errors import DtypeError, ShapeError
 from clearprop.ops.broadcasting import here
@@ -73,7 +74,10 @@ def tensor(
             target = from_numpy_dtype(value.dtype).np
     else:
         target = as_dtype(dtype).np
-    return _finish(np.array(value, dtype=target, order="C"), requires_grad)
+    out = _finish(np.array(value, dtype=target, order="C"), requires_grad)
+    if listeners:
+        tell("import", data, out)
+    return out
 
 
 def _has_numpy64(data: Any) -> bool:
@@ -123,7 +127,10 @@ def from_numpy(array: np.ndarray) -> Tensor:
     if not isinstance(array, np.ndarray):
         raise TypeError(f"from_numpy: expected np.ndarray (got {type(array).__name__}){here()}")
     from_numpy_dtype(array.dtype)
-    return wrap(array if array.flags.writeable else array.copy(), None)
+    out = wrap(array if array.flags.writeable else array.copy(), None)
+    if listeners:
+        tell("import", array, out)
+    return out
 
 
 def asarray(

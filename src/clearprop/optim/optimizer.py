@@ -19,6 +19,7 @@ import numpy as np
 from clearprop import ops
 from clearprop.autograd import enable_grad, no_grad
 from clearprop.core import Tensor, Watched, changed, get_default_dtype, local, wrap
+from clearprop.core.events import listeners, tell
 
 Group = dict[str, Any]
 State = dict[str, Any]
@@ -53,10 +54,14 @@ def hooked(step: Callable[..., Any]) -> Callable[..., Any]:
             if changed is not None:
                 args, kwargs = changed
         self._stepping = True
+        if listeners:
+            tell("step", self)
         try:
             out = step(self, *args, **kwargs)
         finally:
             self._stepping = False
+        if listeners:
+            tell("step done", self)
         self._opt_called = True
         for hook in list(self._post_hooks.values()):
             hook(self, args, kwargs)
@@ -109,6 +114,8 @@ class Optimizer:
         groups = given if isinstance(given[0], dict) else [{"params": given}]
         for group in groups:
             self.add_param_group(group)
+        if listeners:
+            tell("optimizer", self)
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
@@ -209,6 +216,8 @@ class Optimizer:
 
     def zero_grad(self, set_to_none: bool = True) -> None:
         """Forget the gradients; with `set_to_none=False` they become zeros instead."""
+        if listeners:
+            tell("zero_grad", self)
         for group in self.param_groups:
             for p in group["params"]:
                 if set_to_none:

@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+from clearprop.core.events import listeners, tell
 from clearprop.optim.optimizer import Optimizer, not_traced
 from clearprop.optim.schedule import LRScheduler
 
@@ -83,6 +84,8 @@ class ReduceLROnPlateau(LRScheduler):
     def step(self, metrics: Any, epoch: int | None = None) -> None:  # type: ignore[override]
         """Note this epoch's value, a number or a tensor of one, and lower the rates if due."""
         not_traced(self)
+        if listeners:
+            tell("schedule", self)
         value = float(metrics)
         self.last_epoch = self.last_epoch + 1 if epoch is None else epoch
         if self.is_better(value, self.best):

@@ -11,6 +11,7 @@ import warnings
 from collections.abc import Sequence
 from typing import Any
 
+from clearprop.core.events import listeners, tell
 from clearprop.optim.optimizer import Optimizer, not_traced
 
 
@@ -73,6 +74,8 @@ class LRScheduler:
     def step(self, epoch: int | None = None) -> None:
         """Go to the next epoch, or to the given one, and set the rates."""
         not_traced(self)
+        if listeners:
+            tell("schedule", self)
         if self._step_count == 1 and not self.optimizer._opt_called:
             warnings.warn(
                 f"{type(self).__name__}: Detected call of `lr_scheduler.step()` before "

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from clearprop import ops
 from clearprop.autograd import no_grad
 from clearprop.core import Tensor
+from clearprop.core.events import listeners, tell
 from clearprop.errors import AutogradError
 
 
@@ -49,6 +50,8 @@ def clip_grad_norm_(
     factor = ops.clamp(max_norm / (total + 1e-6), max=1.0)
     for g in grads:
         g.mul_(factor.to(g.dtype))  # type: ignore[attr-defined]
+    if listeners:
+        tell("clip", "clip_grad_norm_", parameters, max_norm, total)
     return total
 
 
@@ -63,6 +66,8 @@ def clip_grad_value_(parameters: Tensor | Iterable[Tensor], clip_value: float) -
     >>> w.grad
     tensor([ 0.5000, -1.0000])
     """
+    if listeners:
+        tell("clip", "clip_grad_value_", parameters, clip_value, None)
     for g in _grads(parameters):
         g.clamp_(-clip_value, clip_value)  # type: ignore[attr-defined]
 
