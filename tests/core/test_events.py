@@ -41,7 +41,7 @@ def test_the_events_of_a_training_loop_in_order(heard):
         "mode", "zero_grad", "backward", "backward done", "clip", "step", "step done", "schedule",
         "export",
     ]  # fmt: skip
-    assert names == ["optimizer", "import", *step, *step]
+    assert names == ["optimizer", "schedule", "import", *step, *step]
     clip = next(d for e, d in heard if e == "clip")
     assert clip[0] == "clip_grad_norm_" and clip[2] == 1.0 and clip[3].item() > 0
     listeners.clear()
