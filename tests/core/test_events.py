@@ -31,7 +31,7 @@ def heard():
     listener = lambda event, *details: events.append((event, details))
     listeners.append(listener)
     yield events
-    listeners.remove(listener)
+    listeners[:] = [l for l in listeners if l is not listener]
 
 
 def test_the_events_of_a_training_loop_in_order(heard):
