@@ -302,7 +302,8 @@ NUMPY = {
     "ge": np.greater_equal, "select": np.where, "asin": np.arcsin, "acos": np.arccos,
     "atan": np.arctan, "asinh": np.arcsinh, "acosh": np.arccosh, "atanh": np.arctanh,
     "max": np.maximum, "min": np.minimum, "pow": np.power, "atan2": np.arctan2,
-    "erf": special.erf, "sigmoid": special.expit, "cast": lambda x, to: x.astype(to.np),
+    "erf": special.erf, "erfc": special.erfc, "sigmoid": special.expit,
+    "cast": lambda x, to: x.astype(to.np),
 }  # fmt: skip
 
 

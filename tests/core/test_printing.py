@@ -49,11 +49,11 @@ def test_a_short_printed_tensor_can_be_read_back():
 
 
 def test_a_long_tensor_shows_its_corners():
-    assert repr(cp.arange(1001)) == "tensor([   0,    1,    2, ...,  998,  999, 1000])"
+    assert repr(cp.arange(1001)) == "tensor([   0,    1,    2,  ...,  998,  999, 1000])"
     assert "..." not in repr(cp.arange(1000))
     rows = repr(cp.zeros(40, 40)).splitlines()
     assert len(rows) == 7 and rows[3].strip() == "...,"
-    assert rows[0] == "tensor([[0., 0., 0., ..., 0., 0., 0.],"
+    assert rows[0] == "tensor([[0., 0., 0.,  ..., 0., 0., 0.],"
 
 
 def test_lines_stay_within_the_width():

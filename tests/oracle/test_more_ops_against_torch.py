@@ -1,6 +1,5 @@
-"""Special functions, cumulative ops, sorting, statistics, indexing and the rest against PyTorch:
-value, dtype, shape, first and second gradient; at ordinary inputs and at 0, -0.0, inf, nan, ties,
-empty, 0-d and size-1 axes; the same type of error.
+"""Special functions and other elementwise ops against PyTorch: value, dtype, shape, first and
+second gradient; at ordinary inputs and at 0, -0.0, inf, nan, ties; the same type of error.
 
 A row of a table is a name, a function of the library and tensors, and the arrays for it.
 """
@@ -9,121 +8,15 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from against_torch import both, call, raises_the_same, rows, torch
 
 import clearprop as cp
-
-torch = pytest.importorskip("torch")
 
 RNG = np.random.default_rng(0)
 X = RNG.uniform(-2, 2, (3, 4))
 Y = RNG.uniform(0.3, 2.5, (3, 4))
 P = RNG.uniform(0.05, 0.95, (3, 4))
 SPECIAL = np.array([0.0, -0.0, 1.0, -1.0, 0.5, -2.5, 2.0, 1e-30, -1e30, np.inf, -np.inf, np.nan])
-
-
-def name_of(dtype):
-    return str(dtype).split(".")[1]
-
-
-def tensors(lib, arrays, dtype, grad):
-    made = []
-    for a in arrays:
-        a = np.asarray(a)
-        t = lib.tensor(a.astype(dtype) if a.dtype.kind == "f" else a)
-        if grad and a.dtype.kind == "f":
-            t.requires_grad_()
-        made.append(t)
-    return made
-
-
-def weighted(lib, ys, phase):
-    """The sum of all elements that have a gradient, each with a weight of its own."""
-    total = None
-    for i, y in enumerate(ys):
-        if getattr(y, "requires_grad", False):
-            w = np.cos(np.arange(y.numel()) + i + phase).reshape(tuple(y.shape))
-            part = (y * lib.tensor(w.astype(name_of(y.dtype)))).sum()
-            total = part if total is None else total + part
-    return total
-
-
-def gradients(lib, ys, xs, phase):
-    total = weighted(lib, ys, phase)
-    if total is None or not xs:
-        return [None] * len(xs)
-    return list(lib.autograd.grad(total, xs, create_graph=True, allow_unused=True))
-
-
-def flat(out):
-    if isinstance(out, tuple | list):
-        return [y for part in out for y in flat(part)]
-    return [out]
-
-
-def results(lib, f, arrays, dtype, grad, second):
-    """(results, first gradients, second gradients) of f(lib, *tensors)."""
-    xs = tensors(lib, arrays, dtype, grad)
-    ys = flat(f(lib, *xs))
-    wanted = [x for x in xs if x.requires_grad]
-    first = gradients(lib, ys, wanted, 0.0)
-    twice = gradients(lib, first, wanted, 1.0) if second else []
-    return ys, first, twice
-
-
-def same(a, b, rtol, atol, what):
-    if not isinstance(b, torch.Tensor):
-        assert a == b or (a != a and b != b), f"{what}: {a} is not {b}"
-        return
-    assert name_of(a.dtype) == name_of(b.dtype), f"{what}: {a.dtype}, {b.dtype}"
-    assert tuple(a.shape) == tuple(b.shape), f"{what}: {a.shape}, {b.shape}"
-    np.testing.assert_allclose(
-        a.detach().numpy(), b.detach().numpy(), rtol=rtol, atol=atol, err_msg=what
-    )
-
-
-def both(f, *arrays, dtype="float64", grad=True, second=True, rtol=1e-10, atol=1e-10):
-    """f in both libraries: results and gradients are the same (no gradient is a gradient of 0)."""
-    with np.errstate(all="ignore"):
-        ours, theirs = (results(lib, f, arrays, dtype, grad, second) for lib in (cp, torch))
-    assert len(ours[0]) == len(theirs[0])
-    for a, b in zip(ours[0], theirs[0], strict=True):
-        same(a, b, rtol, atol, "value")
-        if isinstance(b, torch.Tensor):
-            assert a.requires_grad == b.requires_grad
-    for order in (1, 2):
-        for a, b in zip(ours[order], theirs[order], strict=True):
-            if a is None and b is None:
-                continue
-            a = cp.tensor(np.zeros(tuple(b.shape), name_of(b.dtype))) if a is None else a
-            b = (
-                torch.zeros(tuple(a.shape), dtype=getattr(torch, name_of(a.dtype)))
-                if b is None
-                else b
-            )
-            same(a, b, rtol, atol, f"gradient of order {order}")
-
-
-def raises_the_same(f, *arrays, dtype="float64"):
-    """f fails in both libraries, with the same type of exception."""
-    with pytest.raises(Exception) as theirs:
-        f(torch, *tensors(torch, arrays, dtype, False))
-    with pytest.raises(theirs.type):
-        f(cp, *tensors(cp, arrays, dtype, False))
-
-
-def call(path, *args, **kwargs):
-    """lib.path(*tensors, *args)."""
-
-    def f(lib, *xs):
-        for part in path.split("."):
-            lib = getattr(lib, part)
-        return lib(*xs, *args, **kwargs)
-
-    return f
-
-
-def rows(table):
-    return [pytest.param(*row, id=f"{i}-{row[0]}") for i, row in enumerate(table)]
 
 
 # ---------------------------------------------------------------------- special functions
@@ -137,7 +30,7 @@ UNARY = {
         X,
     ),
     **dict.fromkeys("logit special.ndtri erfinv special.log1p".split(), P),
-}  # fmt: skip
+}
 # points at which PyTorch's gradient is not the derivative: poles of trigamma, overflow, nan
 LEFT_OUT = {
     **dict.fromkeys(["lgamma", "special.gammaln", "digamma", "special.psi"], (-1e30, -np.inf, -1)),
@@ -200,6 +93,143 @@ OTHERS = [
 ]
 
 
-@pytest.mark.parametrize(("name", "f", "x"), rows(OTHERS))
-def test_other_special_functions(name, f, x):
-    both(f, x, rtol=1e-8, atol=1e-8)  # PyTorch's trigamma has nine digits
+@pytest.mark.parametrize("row", rows(OTHERS))
+def test_other_special_functions(row):
+    both(row[1], row[2], rtol=1e-8, atol=1e-8)  # PyTorch's trigamma has nine digits
+
+
+# ---------------------------------------------------------------------- pointwise
+ONE = """
+    frac deg2rad rad2deg positive sgn signbit isposinf isneginf isreal fix angle conj real arccos
+    arcsin arctan arctanh
+""".split()
+
+
+@pytest.mark.parametrize("name", ONE)
+def test_more_functions_of_one_tensor(name):
+    both(call(name), P - 0.5)
+    both(call(name), SPECIAL, second=False)
+    both(call(name), np.array(0.25))
+    both(call(name), np.zeros((0, 3)))
+    both(call(name), P.T)
+    if name not in ("frac",):
+        both(call(name), np.array([1, 0, -1]), rtol=1e-6)
+
+
+TWO = "hypot copysign fmax fmin true_divide rsub".split()
+
+
+@pytest.mark.parametrize("name", TWO)
+def test_more_functions_of_two_tensors(name):
+    both(call(name), X, Y)
+    both(call(name), X, Y[0])
+    both(call(name), np.float64(0.5), Y)
+    finite = SPECIAL[np.isfinite(SPECIAL)] if name == "copysign" else SPECIAL
+    x, y = (a.reshape(-1) for a in np.meshgrid(finite, finite))
+    both(call(name), x, y, second=False)
+
+
+def test_at_a_tie_fmax_and_fmin_give_the_gradient_to_the_first():
+    for name in ("fmax", "fmin"):
+        both(call(name), np.array([1.0, 2.0, np.nan]), np.array([1.0, np.nan, 1.0]))
+
+
+WHOLE = np.array([12, -8, 7, 0, 5, 3]), np.array([18, 6, 0, 4, 2, 1])
+
+
+@pytest.mark.parametrize("name", "gcd lcm bitwise_left_shift bitwise_right_shift".split())
+def test_whole_number_arithmetic(name):
+    both(call(name), *WHOLE)
+    both(call(name), WHOLE[0].astype(np.int32), WHOLE[1])
+    raises_the_same(call(name), X, Y)
+
+
+def test_shifts_as_operators():
+    both(lambda lib, x, y: [x << y, x >> y, x << 2, x >> 1], *WHOLE)
+
+
+POINTWISE = [
+    ("ldexp", call("ldexp"), X, WHOLE[1][:4]),
+    ("frexp", lambda lib, x: tuple(lib.frexp(x)), np.array([8.0, -3.0, 0.3, 1e-30, 0.0])),
+    ("float_power", lambda lib, x: lib.float_power(x, 2), X),
+    ("float_power", call("float_power"), Y.astype(np.float32), X),
+    ("float_power", lambda lib, x: lib.float_power(x, 2), np.array([1, 2, 3])),
+    ("nextafter", call("nextafter"), np.array([1.0, -1.0, 0.0]), np.array([2.0, -2.0, 1.0])),
+    ("heaviside", call("heaviside"), SPECIAL, np.float64(0.5)),
+    ("clamp_min", lambda lib, x: lib.clamp_min(x, 0.5), X),
+    ("clamp_max", lambda lib, x: lib.clamp_max(x, 0.5), X),
+    ("clamp_min", call("clamp_min"), X, Y),
+    ("add", lambda lib, x, y: lib.add(x, y, alpha=2), X, Y),
+    ("sub", lambda lib, x, y: lib.sub(x, y, alpha=0.5), X, Y),
+    ("rsub", lambda lib, x, y: lib.rsub(x, y, alpha=3), X, Y),
+    ("isclose", call("isclose"), SPECIAL, SPECIAL),
+    ("isclose", call("isclose", equal_nan=True), SPECIAL, SPECIAL),
+    ("isclose", call("isclose", rtol=0.5, atol=0.1), X, Y),
+    ("isclose", call("isclose"), WHOLE[0], WHOLE[1]),
+    ("allclose", call("allclose"), X, X + 1e-9),
+    ("allclose", call("allclose"), X, Y),
+    ("equal", call("equal"), X, X),
+    ("equal", call("equal"), X, Y),
+    ("equal", call("equal"), X, X[0]),
+]
+
+
+@pytest.mark.parametrize("row", rows(POINTWISE))
+def test_pointwise(row):
+    _, f, *arrays = row
+    both(f, *arrays, grad=row[0] not in ("nextafter", "heaviside"))
+
+
+WRONG = [
+    ("hypot", call("hypot"), WHOLE[0], WHOLE[1]),
+    ("nextafter", call("nextafter"), WHOLE[0], WHOLE[1]),
+    ("logaddexp", call("logaddexp"), WHOLE[0], WHOLE[1]),
+    ("frac", call("frac"), WHOLE[0]),
+    ("frexp", call("frexp"), WHOLE[0]),
+    ("heaviside", call("heaviside"), X, WHOLE[0][:4]),
+    ("isclose", call("isclose"), X, WHOLE[0][:4]),
+    ("isclose", call("isclose", rtol=-1.0), X, Y),
+    ("allclose", call("allclose"), X, WHOLE[0][:4]),
+    ("positive", call("positive"), X > 0),
+    ("polygamma", lambda lib, x: lib.polygamma(-1, x), X),
+    ("mvlgamma", call("mvlgamma", 0), Y),
+]
+
+
+@pytest.mark.parametrize("row", rows(WRONG))
+def test_mistakes(row):
+    _, f, *arrays = row
+    raises_the_same(f, *arrays)
+
+
+# ---------------------------------------------------------------------- types
+def test_questions_about_types():
+    names = "bool uint8 int8 int16 int32 int64 float16 float32 float64".split()
+    for a in names:
+        for b in names:
+            x, y = getattr(cp, a), getattr(cp, b)
+            theirs = getattr(torch, a), getattr(torch, b)
+            assert cp.can_cast(x, y) == torch.can_cast(*theirs)
+            assert (
+                str(cp.promote_types(x, y)).split(".")[1]
+                == str(torch.promote_types(*theirs)).split(".")[1]
+            )
+    for name in ("float16", "float32", "float64"):
+        for part in "bits eps max min tiny smallest_normal resolution dtype".split():
+            got = getattr(cp.finfo(getattr(cp, name)), part)
+            assert got == getattr(torch.finfo(getattr(torch, name)), part), (name, part)
+    for name in ("uint8", "int8", "int16", "int32", "int64"):
+        for part in "bits max min dtype".split():
+            got = getattr(cp.iinfo(getattr(cp, name)), part)
+            assert got == getattr(torch.iinfo(getattr(torch, name)), part)
+
+
+@pytest.mark.parametrize(
+    "pair", [(1, 2.0), (True, 1), (1, 1), (np.array([1]), 1.5), (np.array([1.0]), np.array(2))]
+)
+def test_result_type(pair):
+    def f(lib):
+        made = [lib.tensor(p) if isinstance(p, np.ndarray) else p for p in pair]
+        return str(lib.result_type(*made)).split(".")[1]
+
+    both(f)

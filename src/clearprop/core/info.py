@@ -27,7 +27,7 @@ class finfo:
         self.bits = int(info.bits)
         self.eps, self.max, self.min = float(info.eps), float(info.max), float(info.min)
         self.tiny = self.smallest_normal = float(info.tiny)
-        self.resolution = float(info.resolution)
+        self.resolution = float(str(info.resolution))  # 0.001, not what a float16 makes of it
         self.dtype = d.name
 
     def __repr__(self) -> str:

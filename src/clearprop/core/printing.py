@@ -58,7 +58,7 @@ def text_of(a: np.ndarray, prefix: str) -> str:
     long = OPTIONS["threshold"]
     shown = a if a.size <= long else _corners(a)
     formatter = {"all": _writer(shown)} if a.size else None
-    return np.array2string(
+    text = np.array2string(
         a,
         separator=", ",
         prefix=prefix,
@@ -67,6 +67,23 @@ def text_of(a: np.ndarray, prefix: str) -> str:
         max_line_width=OPTIONS["linewidth"] + 2,
         formatter=formatter,  # type: ignore[arg-type]
     )
+    return text.replace(", ...,", ",  ...,")
+
+
+def with_extras(text: str, extras: list[str]) -> str:
+    """The text of a tensor with dtype and the like behind it, on lines of their own where the width
+    does not suffice.
+    """
+    width, indent = OPTIONS["linewidth"], " " * 7
+    column = len(text) - text.rfind("\n") + 1
+    for extra in extras:
+        if column + len(extra) + 2 > width:
+            text += f",\n{indent}{extra}"
+            column = len(indent) + len(extra)
+        else:
+            text += f", {extra}"
+            column += len(extra) + 2
+    return text + ")"
 
 
 def _corners(a: np.ndarray) -> np.ndarray:

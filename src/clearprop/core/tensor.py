@@ -18,7 +18,7 @@ from clearprop.core.device import device as Device
 from clearprop.core.dtypes import FLOAT, Aval, dtype, from_numpy_dtype
 from clearprop.core.events import listeners, tell
 from clearprop.core.node import Leaf, Node, Pick
-from clearprop.core.printing import text_of
+from clearprop.core.printing import text_of, with_extras
 from clearprop.core.state import local
 from clearprop.errors import AutogradError, TraceError
 
@@ -52,6 +52,13 @@ class ViewOf:
         self.parent = parent
         self.step = step
         self.seen = seen
+
+    def root(self) -> Tensor:
+        """The base, or, where that was given another shape in place, what it was before."""
+        base = self.base
+        while base.view_of is not None:
+            base = base.view_of.base
+        return base
 
     @property
     def steps(self) -> list[ViewStep]:
@@ -370,21 +377,17 @@ class Tensor:
     def __repr__(self) -> str:
         if self.value.__class__ is not np.ndarray:
             return f"tensor(<traced {self.aval}>)"
-        extra = ""
+        extras = []
         if self.dtype.name not in ("float32", "int64", "bool"):
-            extra += f", dtype={self.dtype!r}"
-        elif self.value.size == 0:
-            extra += f", size={self.shape}" if self.ndim != 1 else ""
+            extras.append(f"dtype={self.dtype!r}")
+        elif self.value.size == 0 and self.ndim != 1:
+            extras.append(f"size={self.shape}")
         grad_fn = self.grad_fn
         if grad_fn is not None:
-            extra += f", grad_fn=<{grad_fn.name}>"
+            extras.append(f"grad_fn=<{grad_fn.name}>")
         elif self.node is not None:
-            extra += ", requires_grad=True"
-        body = text_of(self.value, "tensor(")
-        last = body.rpartition("\n")[2]
-        if extra and len(last) + len(extra) > 72:
-            extra = f",\n       {extra[2:]}"
-        return f"tensor({body}{extra})"
+            extras.append("requires_grad=True")
+        return with_extras("tensor(" + text_of(self.value, "tensor("), extras)
 
 
 class Parameter(Tensor):
@@ -471,8 +474,8 @@ def refresh(x: Tensor) -> None:
     if view.seen == now:
         return
     view.seen = now
-    if local.c.grad and view.base.node is not None:
-        again = view.base
+    again = view.root()
+    if local.c.grad and again.node is not None:
         for prim, params, _ in view.steps:
             again = view_again(prim, again, params)
         x.node = again.node

@@ -164,7 +164,7 @@ def angle(x: TensorLike) -> Tensor:
     t = tensor_of(x, "angle")
     t = t if t.is_floating_point() else cast(t, get_default_dtype())
     below = where(t < 0, constant(math.pi, t.value.dtype, t.shape), zeros_for(t))
-    return where(ew.isnan(t), t, below)
+    return where(ew.isnan(t), t * 0, below)
 
 
 def positive(x: Tensor) -> Tensor:

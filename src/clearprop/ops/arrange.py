@@ -165,7 +165,7 @@ def _at_least(name: str, ndim: int, place: Callable[[tuple[int, ...]], tuple[int
 
 atleast_1d = _at_least("atleast_1d", 1, lambda s: (1,))
 atleast_2d = _at_least("atleast_2d", 2, lambda s: (1, *s) if s else (1, 1))
-atleast_3d = _at_least("atleast_3d", 3, lambda s: (1, *s, 1) if len(s) < 2 else (*s, 1))
+atleast_3d = _at_least("atleast_3d", 3, lambda s: (*s, 1) if len(s) == 2 else (1, *(s or (1,)), 1))
 
 
 @takes_out

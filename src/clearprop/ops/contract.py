@@ -12,6 +12,7 @@ from clearprop.core import Aval, Contract, Example, Tensor, apply2, float64, pri
 from clearprop.errors import DtypeError, ShapeError
 from clearprop.ops.broadcasting import broadcast_shapes, expand_to, here, need_tensors, tensor_of
 from clearprop.ops.movement import reshape_to
+from clearprop.ops.out import into
 
 
 def _batched_matmul(size: int, mapped: Any, x: Tensor, y: Tensor) -> Tensor:
@@ -60,7 +61,7 @@ def _check(op: str, x: Tensor, y: Tensor) -> None:
         )
 
 
-def matmul(x: Tensor, y: Tensor) -> Tensor:
+def matmul(x: Tensor, y: Tensor, *, out: Any = None) -> Tensor:
     """Matrix product: (..., n, k) @ (..., k, m) -> (..., n, m); 1-D operands are a row on the left,
     a column on the right.
 
@@ -71,6 +72,8 @@ def matmul(x: Tensor, y: Tensor) -> Tensor:
     >>> cp.matmul(cp.tensor([[1.0, 2.0]]), cp.tensor([[3.0], [4.0]]))
     tensor([[11.]])
     """
+    if out is not None:
+        return into(out, matmul(x, y), "matmul")  # type: ignore[no-any-return]
     if isinstance(x, np.ndarray):
         x = tensor_of(x, "matmul")
     elif isinstance(y, np.ndarray):

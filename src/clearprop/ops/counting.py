@@ -18,7 +18,7 @@ from clearprop.core import (
     wrap,
 )
 from clearprop.core.tensor import known
-from clearprop.errors import DtypeError, ShapeError
+from clearprop.errors import DtypeError, ShapeError, UnsupportedDtypeError
 from clearprop.ops import elementwise as ew
 from clearprop.ops import movement, reductions
 from clearprop.ops.broadcasting import cast, constant, expand_to, here, normal_dim, tensor_as
@@ -99,7 +99,8 @@ def bincount(x: Tensor, weights: Tensor | None = None, minlength: int = 0) -> Te
     where it does.
     """
     if x.ndim != 1 or x.dtype.category != 1:
-        raise DtypeError(
+        kind = UnsupportedDtypeError if x.dtype.category == 2 else DtypeError
+        raise kind(
             "bincount: bincount only supports 1-d non-negative integral inputs, got"
             f" {x.aval}{here()}"
         )
@@ -245,7 +246,7 @@ def histogram(
         else:
             low, high = constant(0, d, ()), constant(0, d, ())
         flat_range = ew.eq(low, high)
-        low, high = ew.where(flat_range, low - 1, low), ew.where(flat_range, high + 1, high)
+        low, high = ew.where(flat_range, low - 0.5, low), ew.where(flat_range, high + 0.5, high)
         part = cast(arange(bins + 1), x.dtype) / bins
         edges = low + (high - low) * part
         ends = ew.eq(arange(bins + 1), bins)

@@ -27,6 +27,7 @@ from clearprop.core import (
     float64,
     int64,
     primitive,
+    wrap,
 )
 from clearprop.core.deferred import special
 from clearprop.errors import DtypeError
@@ -48,6 +49,7 @@ from clearprop.ops.broadcasting import (
     unary,
     zeros_for,
 )
+from clearprop.ops.out import into
 
 
 def same(x: Aval, *_: Aval, **__: Any) -> Aval:
@@ -269,7 +271,7 @@ def _inside(x: Tensor, lo: Any, hi: Any) -> Tensor:
     return below if above is None else above if below is None else above & below  # type: ignore[return-value]
 
 
-def pow(x: TensorLike, y: TensorLike) -> Tensor:
+def pow(x: TensorLike, y: TensorLike, *, out: Any = None) -> Tensor:
     """x to the power y. A Python number as y takes the direct path; integers to negative integer
     powers raise.
 
@@ -277,6 +279,8 @@ def pow(x: TensorLike, y: TensorLike) -> Tensor:
     >>> cp.pow(cp.tensor([1.0, 2.0, 3.0]), 2)
     tensor([1., 4., 9.])
     """
+    if out is not None:
+        return into(out, pow(x, y), "pow")  # type: ignore[no-any-return]
     if isinstance(x, Tensor) and isinstance(y, int | float) and not isinstance(y, bool):
         if y == 2 and x.value.dtype.kind == "f":
             return apply1(SQUARE, x)
@@ -299,8 +303,12 @@ def square(x: TensorLike) -> Tensor:
     return apply1(SQUARE, cast(t, as_dtype(int)) if t.dtype is bool_ else t)
 
 
-def div(x: TensorLike, y: TensorLike, *, rounding_mode: str | None = None) -> Tensor:
+def div(
+    x: TensorLike, y: TensorLike, *, rounding_mode: str | None = None, out: Any = None
+) -> Tensor:
     """x / y; integers give floats. `rounding_mode`: None, 'trunc' (toward zero) or 'floor'."""
+    if out is not None:
+        return into(out, div(x, y, rounding_mode=rounding_mode), "div")  # type: ignore[no-any-return]
     if rounding_mode is None:
         return _div(x, y)
     if rounding_mode == "floor":
@@ -343,7 +351,12 @@ def remainder(x: TensorLike, y: TensorLike) -> Tensor:
     return _remainder(a, b)
 
 
-def where(condition: Tensor, x: TensorLike, y: TensorLike) -> Tensor:
+_NONE: Any = object()
+
+
+def where(
+    condition: Tensor, x: TensorLike = _NONE, y: TensorLike = _NONE, *, out: Any = None
+) -> Any:
     """x where the condition holds, else y. The gradient of the branch not taken is 0, so a nan that
     arises *inside* that branch's own derivative still spoils it (0 * nan): sanitise the input of
     the branch too.
@@ -351,7 +364,16 @@ def where(condition: Tensor, x: TensorLike, y: TensorLike) -> Tensor:
     >>> import clearprop as cp
     >>> cp.where(cp.tensor([True, False]), cp.tensor([1.0, 2.0]), 0.0)
     tensor([1., 0.])
+
+    Of the condition alone: where it holds, as one index vector per axis.
     """
+    if out is not None:
+        return into(out, where(condition, x, y), "where")
+    if y is _NONE:
+        if x is not _NONE:
+            raise TypeError(f"where() takes a condition, or a condition and two values{here()}")
+        found = np.nonzero(np.atleast_1d(tensor_of(condition, "where").detach().array("where()")))
+        return tuple(wrap(i, None) for i in found)
     c = tensor_of(condition, "where")
     if c.dtype is not bool_:
         raise DtypeError(
@@ -362,13 +384,21 @@ def where(condition: Tensor, x: TensorLike, y: TensorLike) -> Tensor:
     return apply(WHERE, expand_to(c, shape), expand_to(a, shape), expand_to(b, shape))
 
 
-def clamp(x: Tensor, min: TensorLike | None = None, max: TensorLike | None = None) -> Tensor:
+def clamp(
+    x: TensorLike,
+    min: TensorLike | None = None,
+    max: TensorLike | None = None,
+    *,
+    out: Any = None,
+) -> Tensor:
     """x limited to [min, max]. The derivative is 0 outside: nothing flows back through a clamped
     value.
 
     At a bound given as a number the derivative is 1 (PyTorch 2.13.0); with tensor bounds x gets 1
     at equality, the bound 0.
     """
+    if out is not None:
+        return into(out, clamp(x, min, max), "clamp")  # type: ignore[no-any-return]
     x = tensor_of(x, "clamp")
     if min is None and max is None:
         raise DtypeError(f"clamp: At least one of 'min' or 'max' must not be None{here()}")

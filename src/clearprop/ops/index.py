@@ -18,6 +18,7 @@ from clearprop.core import (
     Tensor,
     apply,
     float64,
+    int32,
     int64,
     primitive,
     wrap,
@@ -401,8 +402,11 @@ def gather(x: Tensor, dim: int, index: Tensor) -> Tensor:
             [3.]])
     """
     dim = normal_dim("gather", dim, x.ndim)
-    if index.dtype is not int64:
-        raise DtypeError(f"gather(): Expected dtype int64 for index, got {index.aval}{here()}")
+    index = long_index("gather", index)
+    if not x.ndim or not index.ndim:
+        shape = index.shape
+        x, index = (reshape_to(t, t.shape or (1,)) for t in (x, index))
+        return reshape_to(gather(x, dim, index), shape)
     if index.ndim != x.ndim:
         raise ShapeError(
             "gather: Index tensor must have the same number of dimensions as input tensor, got"
@@ -410,6 +414,13 @@ def gather(x: Tensor, dim: int, index: Tensor) -> Tensor:
         )
     _within("gather", index, dim, x.shape[dim])
     return apply(GATHER, x, index, dim=dim)
+
+
+def long_index(op: str, index: Tensor) -> Tensor:
+    """An int32 or int64 index as int64."""
+    if index.dtype not in (int32, int64):
+        raise DtypeError(f"{op}(): Expected dtype int32/int64 for index, got {index.aval}{here()}")
+    return cast(index, int64)
 
 
 def _within(op: str, index: Tensor, dim: int, size: int) -> None:
@@ -426,7 +437,12 @@ def take_along_dim(x: Tensor, index: Tensor, dim: int | None = None) -> Tensor:
     """gather whose index broadcasts against x except along dim; dim None: over the flattened
     tensor.
     """
+    if index.dtype is not int64:
+        raise DtypeError(
+            f"take_along_dim(): dtype of indices should be Long but got {index.aval}{here()}"
+        )
     if dim is None:
+        index = checked_index("take_along_dim", index, x.numel())
         return gather(reshape_to(x, (x.numel(),)), 0, reshape_to(index, (index.numel(),)))
     dim = normal_dim("take_along_dim", dim, x.ndim)
     shape = tuple(
@@ -438,38 +454,20 @@ def take_along_dim(x: Tensor, index: Tensor, dim: int | None = None) -> Tensor:
     return gather(expand_to(x, full), dim, expand_to(index, shape))
 
 
-def scatter_add(x: Tensor, dim: int, index: Tensor, src: Tensor) -> Tensor:
-    """x with src[i][j] added at x[index[i][j]][j] along dim (out of place)."""
-    dim = normal_dim("scatter_add", dim, x.ndim)
-    if not index.ndim == src.ndim == x.ndim or any(
-        n > s or (d != dim and n > m)
-        for d, (n, s, m) in enumerate(zip(index.shape, src.shape, x.shape, strict=True))
-    ):
-        raise ShapeError(
-            f"scatter_add: Expected index {index.aval} to be no larger than src {src.aval}, and no"
-            f" larger than self {x.aval} apart from dimension {dim}{here()}"
-        )
-    _within("scatter_add", index, dim, x.shape[dim])
-    if src.shape != index.shape:
-        src = getitem(src, tuple(slice(n) for n in index.shape))
-    return apply(SCATTER_ADD, x, index, src, dim=dim)
-
-
 def index_select(x: Tensor, dim: int, index: Tensor) -> Tensor:
     """The slices of x along dim that a 1-D integer tensor names."""
     dim = normal_dim("index_select", dim, x.ndim)
+    if index.ndim > 1:
+        raise IndexError(
+            f"index_select(): Index is supposed to be a vector, got {index.aval}{here()}"
+        )
+    index = reshape_to(long_index("index_select", index), (index.numel(),))
+    value = known(index)
+    if value is not None and value.size and value.min() < 0:
+        raise IndexError(f"index_select(): index out of range in self: {int(value.min())}{here()}")
+    if not x.ndim:
+        return reshape_to(getitem(reshape_to(x, (1,)), index), ())
     return getitem(x, (slice(None),) * dim + (index,))
-
-
-def index_add(x: Tensor, dim: int, index: Tensor, source: Tensor, *, alpha: float = 1) -> Tensor:
-    """x with alpha * source added to the slices along dim that index names (out of place)."""
-    dim = normal_dim("index_add", dim, x.ndim)
-    order = (dim, *(d for d in range(x.ndim) if d != dim))
-    idx = (checked_index("index_add", index, x.shape[dim]),)
-    added = put_add(
-        permute(x, order), idx, permute(source if alpha == 1 else alpha * source, order)
-    )
-    return permute(added, tuple(int(i) for i in np.argsort(order)))
 
 
 def masked_fill(x: Tensor, mask: Tensor, value: Any) -> Tensor:
@@ -485,13 +483,13 @@ def masked_select(x: Tensor, mask: Tensor) -> Tensor:
 
 def nonzero(x: Tensor, *, as_tuple: bool = False) -> Any:
     """Indices of the non-zero elements: int64 (count, x.ndim), or one vector per axis."""
-    found = np.nonzero(x.array("nonzero()"))
+    found = np.nonzero(np.atleast_1d(x.detach().array("nonzero()")))
     if as_tuple:
         return tuple(wrap(i, None) for i in found)
-    return wrap(np.stack(found, 1) if found else np.zeros((1, 0), np.int64), None)
+    return wrap(np.stack(found, 1)[:, : x.ndim], None)
 
 
 __all__ = [
-    "gather", "getitem", "index_add", "index_select", "masked_fill", "masked_select", "nonzero",
-    "scatter_add", "take_along_dim",
+    "gather", "getitem", "index_select", "masked_fill", "masked_select", "nonzero",
+    "take_along_dim",
 ]  # fmt: skip

@@ -37,13 +37,14 @@ def overwrite(x: Tensor, new: Tensor, op: str) -> Tensor:
     if recording:
         if view is not None:
             refresh(x)
-            if type(view.base.node) is Leaf:
+            if type(view.root().node) is Leaf:
                 raise AutogradError(VIEW_OF_LEAF.format(op=op, here=here()))
         if type(x.node) is Leaf:
             raise AutogradError(LEAF.format(op=op, here=here()))
     joined = None
-    if view is not None and recording and (new.node is not None or view.base.node is not None):
-        joined = _joined(view.base, view.steps, new)
+    base: Any = None if view is None else view.root()
+    if view is not None and recording and (new.node is not None or base.node is not None):
+        joined = _joined(base, view.steps, new)
     interpreter = local.c.interpreter
     if interpreter is None or not interpreter.traces:
         check_writable(x.value, op)
@@ -56,11 +57,11 @@ def overwrite(x: Tensor, new: Tensor, op: str) -> Tensor:
         if recording:
             x.node = new.node
     elif joined is not None:
-        view.base.node = joined.node if recording else view.base.node
+        base.node = joined.node if recording else base.node
         view.seen = -1
         if recording:
             refresh(x)
-            if view.base.node is None:
+            if base.node is None:
                 x.node = None
     return x
 

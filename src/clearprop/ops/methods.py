@@ -25,6 +25,7 @@ from clearprop.core import (
 )
 from clearprop.core import device as Device
 from clearprop.core.tensor import TENSORS
+from clearprop.errors import DtypeError
 from clearprop.ops import (
     arithmetic,
     arrange,
@@ -212,6 +213,19 @@ def cpu(x: Tensor) -> Tensor:
     return x
 
 
+_float_power = inplace.inplace("float_power_", arithmetic.float_power)
+
+
+def float_power_(x: Tensor, exponent: Any) -> Tensor:
+    """float_power in place, for float64."""
+    if x.dtype is not float64:
+        raise DtypeError(
+            f"float_power_: the base has dtype {x.dtype} but the operation's result requires dtype"
+            f" {float64}{here()}"
+        )
+    return _float_power(x, exponent)  # type: ignore[no-any-return]
+
+
 def cuda(x: Tensor, device: Any = None) -> Tensor:
     """Fails: everything lives on the CPU."""
     create._cpu("cuda" if device is None else device)
@@ -359,6 +373,7 @@ def attach() -> None:
         "__reversed__": lambda x: shapes.flip(x, tuple(range(x.ndim))),
         "apply_": queries.apply_,
         "cuda": cuda,
+        "float_power_": float_power_,
         "fill_diagonal_": diagonals.fill_diagonal_,
         "map_": queries.map_,
         "get_device": lambda x: -1,

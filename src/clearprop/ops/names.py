@@ -19,7 +19,7 @@ INPLACE = """
     abs acos acosh add addbmm addcdiv addcmul addmm addmv addr asin asinh atan atan2 atanh baddbmm
     bitwise_and bitwise_left_shift bitwise_not bitwise_or bitwise_right_shift bitwise_xor ceil clamp
     clamp_max clamp_min copysign cos cosh cumprod cumsum deg2rad digamma div eq erf erfc erfinv exp
-    exp2 expm1 float_power floor floor_divide fmod frac gcd ge gt heaviside hypot i0 igamma igammac
+    exp2 expm1 floor floor_divide fmod frac gcd ge gt heaviside hypot i0 igamma igammac
     index_add index_copy index_fill index_put index_reduce lcm ldexp le lerp lgamma log log10 log1p
     log2 logical_and logical_not logical_or logical_xor logit lt masked_fill masked_scatter mul
     mvlgamma nan_to_num ne neg nextafter polygamma pow put rad2deg reciprocal relu remainder round
@@ -37,8 +37,8 @@ INPLACE_FUNCTIONS = """
 # Functions that get `out=` from here; the others have it from where they are made.
 TAKES_OUT = """
     addcdiv addcmul addmm arange baddbmm bernoulli bmm diag dot empty eye floor_divide fmod full
-    gather hstack igamma igammac index_add index_select lerp linspace logical_and logical_not
+    gather hstack igamma igammac index_select lerp linspace logical_and logical_not
     logical_or logical_xor logit logspace masked_select mm multinomial mv mvlgamma nan_to_num
-    nonzero ones outer polygamma rand randint randn randperm remainder scatter_add square
+    nonzero ones outer polygamma rand randint randn randperm remainder square
     take_along_dim tril triu vstack zeros
 """.split()

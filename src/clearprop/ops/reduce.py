@@ -70,8 +70,11 @@ sum_p = primitive(
 
 
 def _extreme_rule(g: Tensor, out: Tensor, x: Tensor, *, dim: Any, keepdim: bool) -> Tensor:
-    """The gradient split evenly over the elements equal to the extreme one."""
-    mask = broadcasting.cast(x == restore(out, x, dim, keepdim), g.dtype)
+    """The gradient split evenly over the elements equal to the extreme one, or over those that are
+    nan if it is.
+    """
+    best = restore(out, x, dim, keepdim)
+    mask = broadcasting.cast((x == best) | ((x != x) & (best != best)), g.dtype)
     share = g / restore_less(mask, dim, keepdim)
     return restore(share, x, dim, keepdim) * mask
 

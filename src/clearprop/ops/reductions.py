@@ -344,7 +344,8 @@ def norm(x: Tensor, p: Any = 2, dim: Any = None, keepdim: bool = False) -> Tenso
     if p == -math.inf:
         return amin(ew.abs(x), dim, keepdim)
     if p == 0:
-        return sum(cast(ew.ne(x, 0), x.dtype), dim, keepdim)
+        never = constant(False, np.dtype(bool), x.shape)  # a gradient of 0, but one
+        return sum(ew.where(never, x, cast(ew.ne(x, 0), x.dtype)), dim, keepdim)
     if p == 1:
         return sum(ew.abs(x), dim, keepdim)
     if p == 2:

@@ -33,6 +33,7 @@ from clearprop.ops.broadcasting import (
     dims_by_any_name,
     expand_to,
     here,
+    is_one,
     normal_dim,
     tensor_as,
     zeros_for,
@@ -48,6 +49,8 @@ from clearprop.ops.index import (
     basic,
     checked_index,
     getitem,
+    long_index,
+    put_add,
     setitem_value,
     zeros_of,
 )
@@ -163,8 +166,7 @@ SCATTER_EXTREME = primitive(
 def _prepared(op: str, x: Tensor, dim: int, index: Tensor, src: Any) -> tuple[Any, ...]:
     """(x, dim, index, src of the index's shape), checked; a 0-d x becomes a vector."""
     d = normal_dim(op, dim, x.ndim)
-    if index.dtype is not int64:
-        raise DtypeError(f"{op}(): Expected dtype int64 for index, got {index.aval}{here()}")
+    index = long_index(op, index)
     if isinstance(src, Tensor) and src.dtype is not x.dtype:
         raise DtypeError(
             f"{op}(): Expected self.dtype to be equal to src.dtype, got {x.aval} and"
@@ -232,11 +234,22 @@ def scatter(
 
 
 @dims_by_any_name
+def scatter_add(x: Tensor, dim: int, index: Tensor, src: Tensor) -> Tensor:
+    """x with src[i][j] added at x[index[i][j]][j] along dim (out of place)."""
+    shape = x.shape
+    x, d, index, src = _prepared("scatter_add", x, dim, index, src)
+    if src is None:
+        return movement.reshape_to(apply(movement.clone_p, x), shape)
+    return movement.reshape_to(apply(SCATTER_ADD, x, index, src, dim=d), shape)
+
+
+@dims_by_any_name
 def scatter_reduce(
     x: Tensor, dim: int, index: Tensor, src: Tensor, reduce: str, *, include_self: bool = True
 ) -> Tensor:
     """x with src[i][j] combined into x[index[i][j]][j] along dim: 'sum', 'prod', 'mean', 'amax' or
-    'amin'. Without include_self the old values at those places do not take part.
+    'amin'. Without include_self the old values at those places do not take part, and get no share
+    of the gradient of equal ones (in PyTorch, they do).
     """
     if reduce not in ("sum", "prod", "mean", "amax", "amin"):
         raise DtypeError(
@@ -308,10 +321,33 @@ def _scatter_prod(x: Tensor, d: int, index: Tensor, src: Tensor) -> Tensor:
 # ---------------------------------------------------------------------- slices along one axis
 def _slices(op: str, x: Tensor, dim: int, index: Tensor) -> tuple[int, Tensor]:
     d = normal_dim(op, dim, x.ndim)
-    if index.dtype.category != 1 or index.ndim > 1:
-        raise ShapeError(f"{op}: Index should be a vector of integers, got {index.aval}{here()}")
-    index = movement.reshape_to(index, (index.numel(),))
+    if index.ndim > 1:
+        raise IndexError(f"{op}(): Index is supposed to be a vector, got {index.aval}{here()}")
+    index = movement.reshape_to(long_index(op, index), (index.numel(),))
     return d, checked_index(op, index, x.shape[d] if x.ndim else 1)
+
+
+def _source(op: str, x: Tensor, d: int, index: Tensor, source: Tensor) -> None:
+    """An error if `source` does not have one slice of x's shape for each index."""
+    if source.dtype is not x.dtype:
+        raise DtypeError(
+            f"{op}(): self and source must have the same scalar type (self and source expected to"
+            f" have the same dtype), got {x.aval} and {source.aval}{here()}"
+        )
+    n = source.shape[d] if source.ndim else 1
+    if n != index.shape[0]:
+        kind: Any = IndexError if op in ("index_copy", "index_fill") else ShapeError
+        raise kind(
+            f"{op}(): Number of indices ({index.shape[0]}) should be equal to source.size(dim)"
+            f" ({n}), for dim: {d}{here()}"
+        )
+    wanted = (*x.shape[:d], n, *x.shape[d + 1 :]) if x.ndim else source.shape
+    if source.shape != wanted:
+        raise ShapeError(
+            f"{op}(): Source/destination tensor must have same slice shapes: source tensor shape"
+            f" must match self tensor shape, excluding the specified dimension, got {x.aval} and"
+            f" {source.aval}{here()}"
+        )
 
 
 def _front(x: Tensor, d: int) -> Tensor:
@@ -323,22 +359,23 @@ def _back(x: Tensor, d: int) -> Tensor:
 
 
 @dims_by_any_name
+def index_add(x: Tensor, dim: int, index: Tensor, source: Tensor, *, alpha: float = 1) -> Tensor:
+    """x with alpha * source added to the slices along dim that index names (out of place)."""
+    d, index = _slices("index_add", x, dim, index)
+    _source("index_add", x, d, index, source)
+    source = source if is_one(alpha) else source * alpha
+    if not x.ndim:
+        return x + movement.reshape_to(reductions.sum(source), ())
+    return _back(put_add(_front(x, d), (index,), _front(source, d)), d)
+
+
+@dims_by_any_name
 def index_copy(x: Tensor, dim: int, index: Tensor, source: Tensor) -> Tensor:
     """x with the slices of `source` written at the places along dim that index names."""
     d, index = _slices("index_copy", x, dim, index)
-    if source.dtype is not x.dtype:
-        raise DtypeError(
-            "index_copy(): self and source expected to have the same dtype, but got (self)"
-            f" {x.aval} and (source) {source.aval}{here()}"
-        )
+    _source("index_copy", x, d, index, source)
     if not x.ndim:
         return movement.reshape_to(source, ())
-    wanted = (*x.shape[:d], index.shape[0], *x.shape[d + 1 :])
-    if source.shape != wanted:
-        raise ShapeError(
-            f"index_copy(): Source/destination tensor must have same slice shapes, source is"
-            f" {list(source.shape)}, {list(wanted)} is wanted{here()}"
-        )
     return _back(apply(PUT, _front(x, d), _front(source, d), index), d)
 
 
@@ -403,10 +440,15 @@ def put(x: Tensor, index: Tensor, source: Tensor, accumulate: bool = False) -> T
     """x with `source` written (or added) at places of the flattened tensor."""
     if index.dtype is not int64:
         raise DtypeError(f"put(): Expected a long tensor for index, but got {index.aval}{here()}")
-    if source.dtype is not x.dtype or index.numel() != source.numel():
-        raise ShapeError(
-            "put_(): Expected source and index to have the same number of elements and self and"
-            f" source the same dtype, got {x.aval}, {index.aval} and {source.aval}{here()}"
+    if source.dtype is not x.dtype:
+        raise DtypeError(
+            "put_(): self and source expected to have the same dtype, got"
+            f" {x.aval} and {source.aval}{here()}"
+        )
+    if index.numel() != source.numel():
+        raise IndexError(
+            "put_(): Expected source and index to have the same number of elements, got"
+            f" {source.aval} and {index.aval}{here()}"
         )
     n = index.numel()
     where = checked_index("put", movement.reshape_to(index, (n,)), x.numel())
@@ -494,6 +536,7 @@ def argwhere(x: Tensor) -> Tensor:
 
 
 __all__ = [
-    "argwhere", "index_copy", "index_fill", "index_put", "index_reduce", "masked_scatter", "put",
-    "scatter", "scatter_reduce", "select_scatter", "slice_scatter", "take",
+    "argwhere", "index_add", "index_copy", "index_fill", "index_put", "index_reduce",
+    "masked_scatter", "put", "scatter", "scatter_add", "scatter_reduce",
+    "select_scatter", "slice_scatter", "take",
 ]  # fmt: skip

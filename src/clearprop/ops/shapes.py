@@ -12,7 +12,7 @@ import numpy as np
 
 from clearprop.core import Tensor, apply, wrap
 from clearprop.core.tensor import known
-from clearprop.errors import ShapeError
+from clearprop.errors import ShapeError, UnsupportedDtypeError
 from clearprop.ops import elementwise as ew
 from clearprop.ops import movement
 from clearprop.ops.broadcasting import (
@@ -227,9 +227,11 @@ def tile(x: Tensor, *repeats: Any) -> Tensor:
 
 
 @dims_by_any_name
-def flip(x: Tensor, dim: Any) -> Tensor:
+def flip(x: Tensor, *dim: Any) -> Tensor:
     """Elements in reverse order along the given axes."""
-    return apply(movement.flip_p, x, dims=normal_dims("flip", dim, x.ndim))
+    given = tuple(dim[0]) if len(dim) == 1 and isinstance(dim[0], tuple | list) else dim
+    dims = normal_dims("flip", given, x.ndim) if given else ()
+    return apply(movement.flip_p, x, dims=dims)
 
 
 @dims_by_any_name
@@ -354,6 +356,8 @@ def stack(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
 def hstack(tensors: Sequence[Tensor]) -> Tensor:
     """Side by side: along axis 0 for vectors, axis 1 otherwise."""
     xs = [movement.reshape_to(x, (1,)) if not x.ndim else x for x in tensors]
+    if not xs:
+        raise ShapeError(f"hstack: hstack expects a non-empty TensorList{here()}")
     return cat(xs, 0 if xs[0].ndim == 1 else 1)
 
 
@@ -385,14 +389,45 @@ def meshgrid(*tensors: Tensor, indexing: str = "ij") -> tuple[Tensor, ...]:
 
 
 @dims_by_any_name
-def repeat_interleave(x: Tensor, repeats: int, dim: int | None = None) -> Tensor:
-    """Every element (or slice along dim) `repeats` times in a row."""
+def repeat_interleave(
+    x: Tensor, repeats: Any = None, dim: int | None = None, *, output_size: int | None = None
+) -> Tensor:
+    """Every element (or slice along dim) `repeats` times in a row; a tensor says how often each.
+
+    Of repeats alone: the indices 0, 1, ..., each as often as it says.
+    """
+    if repeats is None:
+        return _repeated(x)
+    if isinstance(repeats, Tensor) and repeats.numel() != 1:
+        if dim is None:
+            x, dim = movement.reshape_to(x, (x.numel(),)), 0
+        d = normal_dim("repeat_interleave", dim, x.ndim)
+        if repeats.shape != (x.shape[d],):
+            raise ShapeError(
+                "repeat_interleave: repeats must have the same size as input along dim, but got"
+                f" repeats {repeats.aval} and x {x.aval}{here()}"
+            )
+        return getitem(x, (slice(None),) * d + (_repeated(repeats),))
+    repeats = int(repeats)
+    if repeats < 0:
+        raise ShapeError(f"repeat_interleave: Repeats must be non-negative, got {repeats}{here()}")
     if dim is None:
         x, dim = movement.reshape_to(x, (x.numel(),)), 0
     d = normal_dim("repeat_interleave", dim, x.ndim)
     wide = movement.reshape_to(x, (*x.shape[: d + 1], 1, *x.shape[d + 1 :]))
     full = expand_to(wide, (*x.shape[: d + 1], repeats, *x.shape[d + 1 :]))
     return movement.reshape_to(full, (*x.shape[:d], x.shape[d] * repeats, *x.shape[d + 1 :]))
+
+
+def _repeated(repeats: Tensor) -> Tensor:
+    if repeats.dtype.category != 1:
+        raise UnsupportedDtypeError(
+            f'repeat_interleave: "repeat_interleave_cpu" not implemented for {repeats.aval}{here()}'
+        )
+    counts = repeats.array("repeat_interleave()")
+    if counts.size and counts.min() < 0:
+        raise ShapeError(f"repeat_interleave: repeats can not be negative, got {counts}{here()}")
+    return wrap(np.repeat(np.arange(len(counts)), counts), None)
 
 
 def _triangle(name: str, keep: Callable[..., np.ndarray]) -> Callable[..., Tensor]:

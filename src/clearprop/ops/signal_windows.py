@@ -30,7 +30,7 @@ def _window(name: str, doc: str, shape: Callable[..., np.ndarray]) -> Callable[.
         d = get_default_dtype() if dtype is None else as_dtype(dtype)
         n = window_length + 1 if periodic else window_length
         at = np.arange(window_length) / max(n - 1, 1)
-        value = shape(at, *args, **kwargs) if n > 1 else np.ones(window_length)
+        value = np.ones(1) if window_length == 1 else shape(at, *args, **kwargs)
         out = wrap(value.astype(d.np), None)
         return out.requires_grad_() if requires_grad else out
 

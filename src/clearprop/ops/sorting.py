@@ -32,7 +32,6 @@ from clearprop.ops import elementwise as ew
 from clearprop.ops import movement, reductions
 from clearprop.ops.broadcasting import (
     cast,
-    constant,
     dims_by_any_name,
     here,
     normal_dim,
@@ -228,7 +227,7 @@ def _middle(x: Tensor, d: int, ignore_nan: bool) -> Tensor:
 def _median(op: str, x: Tensor, dim: int | None, keepdim: bool, ignore_nan: bool) -> Any:
     if dim is None:
         if not x.numel():
-            return constant(math.nan, x.value.dtype, ()) if x.is_floating_point() else _none(op, x)
+            return reductions.sum(x) + math.nan if x.is_floating_point() else _none(op, x)
         flat = movement.reshape_to(x, (x.numel(),))
         found = gather(flat.detach(), 0, _middle(flat.detach(), 0, ignore_nan))
         return reductions.amax(_only(flat, found), 0)
@@ -383,11 +382,8 @@ def searchsorted(
     scalar = not isinstance(input, Tensor)
     x = tensor_as(input, sorted_sequence.dtype, op) if scalar else input
     sequence = sorted_sequence if sorter is None else gather(sorted_sequence, -1, sorter)
-    if not scalar and x.dtype is not sequence.dtype:
-        raise DtypeError(
-            f"{op}: input value tensor and boundaries tensor should have same dtype, got"
-            f" {x.aval} and {sequence.aval}{here()}"
-        )
+    d = result_type(op, sequence, x)
+    sequence, x = cast(sequence.detach(), d), cast(x.detach(), d)
     if sequence.ndim != 1 and x.shape[:-1] != sequence.shape[:-1]:
         raise ShapeError(
             f"{op}: boundaries tensor should be 1 dimension or the first N-1 dimensions of"
@@ -395,7 +391,7 @@ def searchsorted(
             f" {x.aval}{here()}"
         )
     how = "right" if right or side == "right" else "left"
-    found = apply(searchsorted_p, sequence.detach(), x.detach(), side=how)
+    found = apply(searchsorted_p, sequence, x, side=how)
     return cast(found, int32) if out_int32 else found
 
 

@@ -34,6 +34,7 @@ from clearprop.ops.elementwise import (
     exp,
     log,
     same,
+    sigmoid,
     sign,
     sin,
     where,
@@ -150,10 +151,10 @@ XLOG1PY = _b("xlog1py", "x log(1 + y), and 0 where x is 0 (unless y is nan).", _
              (lambda g, _out, x, y: where((x == 0) & (y <= -1), zeros_for(g), xlog1py(g, y)), lambda g, _out, x, y: g * x / (y + 1)), (0.3, 2.0),
              lower=Map("y if y != y else (0 if x == 0 else x * log1p(y))"))
 LOGADDEXP = _b("logaddexp", "log(e^x + e^y) without overflow.", np.logaddexp,
-               (lambda g, _out, x, y: g / (1 + exp(y - x)), lambda g, _out, x, y: g / (1 + exp(x - y))),
+               (lambda g, _out, x, y: g * sigmoid(x - y), lambda g, _out, x, y: g * sigmoid(y - x)),
                lower=Map("x + 0.6931471805599453 if x == y else max(x, y) + log1p(exp(-abs(x - y)))"))
 LOGADDEXP2 = _b("logaddexp2", "log2(2^x + 2^y) without overflow.", np.logaddexp2,
-                (lambda g, _out, x, y: g / (1 + exp2(y - x)), lambda g, _out, x, y: g / (1 + exp2(x - y))),
+                (lambda g, _out, x, y: g * sigmoid((x - y) * math.log(2)), lambda g, _out, x, y: g * sigmoid((y - x) * math.log(2))),
                 lower=Map("x + 1 if x == y else max(x, y) + log1p(pow(2, -abs(x - y))) * 1.4426950408889634"))
 EXP2 = _u("exp2", "2^x, elementwise.", np.exp2, lambda g, out, _x: g * out * math.log(2), lower=Map("pow(2, x)"))
 ZETA = _b("zeta", "Hurwitz zeta function: the sum of (q + k)^-x over k = 0, 1, ...", _scipy("zeta"), (None, lambda g, _out, x, q: g * -x * zeta(x + 1, q)), (1.5, 3.0))

@@ -14,8 +14,9 @@ from clearprop.errors import DtypeError, ShapeError
 from clearprop.nn.warn import warn
 from clearprop.ops.broadcasting import cast, constant, expand_to, here, need_tensors, zeros_for
 from clearprop.ops.elementwise import where
-from clearprop.ops.index import TAKE, gather, index_add
+from clearprop.ops.index import TAKE, gather
 from clearprop.ops.movement import reshape_to
+from clearprop.ops.scattering import index_add
 
 
 class _Lookup(Function):
