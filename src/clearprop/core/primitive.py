@@ -75,7 +75,11 @@ class View:
 
 @dataclass(frozen=True)
 class Contract:
-    """Sums products over shared axes: matrix products and convolutions."""
+    """Sums products over shared axes. `form`: "matmul"; "windows" for the convolution of (x, w),
+    "windows, input" and "windows, weight" for its adjoints, of (g, w) and (x, g).
+    """
+
+    form: str = "matmul"
 
 
 @dataclass(frozen=True)

@@ -192,6 +192,9 @@ class _Planner:
                 if v not in self.places:
                     self.plan.scratch[at, v] = Place(slot, base + here)
                     here += _rounded(kernel.space[-1] * v.aval.dtype.np.itemsize)  # type: ignore[union-attr]
+            if isinstance(kernel, Special) and kernel.scratch:
+                self.plan.scratch[at, kernel.out] = Place(slot, base)
+                here = kernel.scratch
             free = max(free, here)
         self.plan.arena = base + free
 

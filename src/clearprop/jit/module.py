@@ -190,6 +190,8 @@ class _ModuleWriter:
         self.shared |= code.shared
         name = self._function(code.text, kernel.equation.prim.name)
         given = [self._address(places[v]) for v in code.operands]
+        if code.scratch:
+            given.append(self._address(self.plan.scratch[at, kernel.out]))
         self._call(name, given + ["ptr %status"] * code.checks)
         if code.checks:
             self._stop(at)

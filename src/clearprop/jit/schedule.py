@@ -13,11 +13,13 @@ from clearprop.core import Aval, Contract, Indexed, Map, Reduce, Scan, View
 from clearprop.graph import Equation, Graph, Var
 from clearprop.graph.formula import Call, Constant, Input, Tree, formula_of
 from clearprop.jit.access import Access, Shape, row_major, squeezed, through, whole
+from clearprop.jit.correlation import Convolve
 from clearprop.jit.expressions import why_not
 from clearprop.jit.indexing import by_index
 from clearprop.jit.nest import LARGEST, Counter, Member, Nest, Read, read_of
 from clearprop.jit.scan import Running
 from clearprop.jit.special import Special
+from clearprop.jit.weightsum import WeightSum
 
 COMBINES = {"add", "max", "min", "mul", "or", "and"}
 ARGUMENTS = {"argmax": "max", "argmin": "min"}
@@ -324,8 +326,12 @@ def _fill(equation: Equation, out: Var) -> Member:
     return Member(equation, Constant(0), (), out, space, row_major(space), alone=True)
 
 
+def _form(equation: Equation) -> str:
+    return getattr(equation.prim.lower, "form", "")
+
+
 def _is_matmul(equation: Equation) -> bool:
-    return equation.prim.name == "matmul" and equation.output.aval.dtype.short in ("f32", "f64")
+    return _form(equation) == "matmul" and equation.output.aval.dtype.short in ("f32", "f64")
 
 
 def _is_empty(equation: Equation) -> bool:
@@ -395,6 +401,15 @@ def _special(equation: Equation, inputs: tuple[Access, ...]) -> Special | None:
         return None
     if isinstance(kind, Indexed) and (kind.writes != "add" or d != "f16"):
         return by_index(equation, inputs, kind)
+    if isinstance(kind, Contract) and d in ("f32", "f64"):
+        match kind.form:
+            case "windows":
+                return Convolve(equation, inputs, equation.output)
+            case "windows, input":
+                size = equation.params["size"]
+                return Convolve(equation, inputs, equation.output, size=size)
+            case "windows, weight":
+                return WeightSum(equation, inputs, equation.output)
     if isinstance(kind, Scan) and d != "f16":
         (x,) = inputs
         dim = equation.params["dim"] % len(x.shape)

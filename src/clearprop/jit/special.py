@@ -4,6 +4,7 @@ move elements from one place to another, which several of them need.
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -17,8 +18,8 @@ from clearprop.jit.writer import SIZES, Writer, stored
 
 @dataclass(eq=False)
 class Code:
-    """Functions as text. @KERNEL takes the addresses of `operands` and, with `checks`, that
-    of the status.
+    """Functions as text. @KERNEL takes the addresses of `operands`, then (`scratch`) that of memory
+    of its own and (`checks`) that of the status.
     """
 
     text: str
@@ -26,6 +27,7 @@ class Code:
     declares: set[str] = field(default_factory=set)
     shared: set[str] = field(default_factory=set)
     checks: bool = False
+    scratch: bool = False
 
 
 @dataclass(eq=False)
@@ -40,6 +42,11 @@ class Special(ABC):
     @abstractmethod
     def write(self, target: Target, in_place: bool) -> Code:
         """The code; `in_place`: out has the memory of input `over`."""
+
+    @property
+    def scratch(self) -> int:
+        """How many bytes it needs while it runs, on any processor."""
+        return 0
 
     @property
     def work(self) -> float:
@@ -76,6 +83,11 @@ def moved(w: Writer, spot: Spot, counters: Sequence[str], d: str) -> str:
 def shifted(w: Writer, at: str, by: int, d: str) -> str:
     """The address so many elements further on."""
     return w.emit(f"getelementptr {stored(d)}, ptr {at}, i64 {by}") if by else at
+
+
+def full_strides(shape: Sequence[int]) -> Shape:
+    """The strides of a packed array, axes of size 1 too."""
+    return tuple(math.prod(shape[i + 1 :]) for i in range(len(shape)))
 
 
 @contextmanager

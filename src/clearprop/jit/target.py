@@ -44,6 +44,9 @@ def table(features: dict[str, bool], machine: str) -> tuple[str, int, int]:
     return "sse2", 128, 16
 
 
+WIDEST = Target("avx512", 512, 32)  # no vectors are longer
+
+
 @cache
 def host() -> Target:
     """The processor that this runs on.

@@ -120,7 +120,7 @@ CONVOLUTION = primitive(
             CONVOLUTION_WEIGHT, x, g, kernel=w_aval.shape[2:], **params
         ),
     ),
-    lower=Contract(),
+    lower=Contract("windows"),
     batch=_batched(lambda: CONVOLUTION),
     examples=[Example((_f(*x), _f(*w)), p) for x, w, _, p in _CASES],
 )
@@ -138,7 +138,7 @@ CONVOLUTION_INPUT = primitive(
             CONVOLUTION_WEIGHT, h, g, kernel=w_aval.shape[2:], **params
         ),
     ),
-    lower=Contract(),
+    lower=Contract("windows, input"),
     batch=_batched(lambda: CONVOLUTION_INPUT),
     examples=[Example((_f(*y), _f(*w)), {**p, "size": x[2:]}) for x, w, y, p in _CASES],
 )
@@ -156,7 +156,7 @@ CONVOLUTION_WEIGHT = primitive(
         ),
         lambda v, _out, x, _g, *, kernel, **params: apply(CONVOLUTION, x, v, **params),
     ),
-    lower=Contract(),
+    lower=Contract("windows, weight"),
     batch=_batched_weight,
     examples=[Example((_f(*x), _f(*y)), {**p, "kernel": w[2:]}) for x, w, y, p in _CASES],
 )

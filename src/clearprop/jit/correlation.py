@@ -1,0 +1,375 @@
+"""Convolutions and their input gradients, directly, in register tiles: y[n, o, t] = sum over c and
+k of w[o, c, k] image[n, c, t * stride + k * dilation].
+
+A vector holds neighbours along a row of the result ("along"), or channels of it at one place
+("across"), whichever leaves fewer lanes idle; across, the tile is transposed when it is stored. The
+input gradient is the same sum over the padded cotangent with the kernel mirrored and channels
+exchanged.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from clearprop.jit.access import Access, Shape
+from clearprop.jit.images import Images, fill
+from clearprop.jit.special import Code, Special, Spot, full_strides, loops, moved, shifted, transfer
+from clearprop.jit.target import WIDEST, Target
+from clearprop.jit.tile import Tile, chunks, sums_over
+from clearprop.jit.writer import SIZES, Writer
+
+ALONG_ROW, ACROSS = "along", "across"
+
+
+@dataclass(frozen=True)
+class Correlation:
+    """One group's sum: sizes, and where the kernel's elements are (`at`, strides over o, c, k)."""
+
+    channels: int  # of the image, in a group
+    out: int  # channels of the result, in a group
+    groups: int
+    kernel: Shape
+    places: Shape  # sizes of the result
+    stride: Shape
+    dilation: Shape
+    image: Images
+    kernel_strides: Shape
+    mirrored: bool
+
+    @property
+    def rows(self) -> Shape:
+        return self.places[:-1]
+
+    def reach(self, k: Sequence[int]) -> int:
+        """Where element k of a window is, seen from the first."""
+        steps = self.image.strides[1:]
+        outer = sum(i * d * s for i, d, s in zip(k[:-1], self.dilation, steps, strict=False))
+        return outer + self.image.column(k[-1] * self.dilation[-1])
+
+    @property
+    def down(self) -> Shape:
+        """Elements of the image from one row of the result to the next, along each axis."""
+        return tuple(s * n for s, n in zip(self.stride, self.image.strides[1:], strict=False))
+
+
+@dataclass(eq=False)
+class Convolve(Special):
+    """`size`: None for a convolution of (x, w); for the input gradient of (g, w), what its result's
+    sizes are. A bias for every channel and ReLU are done while a tile is stored.
+    """
+
+    size: Shape | None = None
+    bias: Access | None = None
+    relu: bool = False
+
+    @property
+    def work(self) -> float:
+        w = self.inputs[1]
+        x_or_g = self.inputs[0].base.aval.size if self.size is not None else self.out.aval.size
+        return 2.0 * x_or_g * math.prod(w.shape[1:])
+
+    def geometry(self, target: Target) -> Correlation:
+        x, w = self.inputs[:2]
+        p = self.equation.params
+        d, kernel = len(p["stride"]), w.shape[2:]
+        groups, padding, dilation = p["groups"], p["padding"], p["dilation"]
+        lanes = target.lanes(self.out.aval.dtype.short)
+        places = self.out.aval.shape[2:]
+        slack = 2 * lanes + places[-1]
+        if self.size is None:
+            sizes = tuple(
+                (t - 1) * s + (k - 1) * e + 1
+                for t, s, k, e in zip(places, p["stride"], kernel, dilation, strict=True)
+            )
+            before = tuple(a for a, _ in padding)
+            images = Images(
+                x.shape[1], x.shape[2:], sizes, before, (1,) * d, p["stride"][-1], slack
+            )
+            return Correlation(
+                w.shape[1], w.shape[0] // groups, groups, kernel, places, p["stride"], dilation,
+                images, w.strides, mirrored=False,
+            )  # fmt: skip
+        sizes = tuple(n + (k - 1) * e for n, k, e in zip(places, kernel, dilation, strict=True))
+        before = tuple(
+            (k - 1) * e - a for k, e, (a, _) in zip(kernel, dilation, padding, strict=True)
+        )
+        images = Images(x.shape[1], x.shape[2:], sizes, before, p["stride"], 1, slack)
+        strides = (w.strides[1], w.strides[0], *(-s for s in w.strides[2:]))
+        return Correlation(
+            w.shape[0] // groups, w.shape[1], groups, kernel, places, (1,) * d, dilation, images,
+            strides, mirrored=True,
+        )  # fmt: skip
+
+    def write(self, target: Target, in_place: bool) -> Code:
+        return _Writer(self, self.geometry(target), target).write()
+
+    @property
+    def scratch(self) -> int:
+        writer = _Writer(self, self.geometry(WIDEST), WIDEST)
+        return SIZES[writer.d] * (writer.g.image.count + writer.table_size + 64)
+
+
+class _Writer:
+    def __init__(self, of: Convolve, g: Correlation, target: Target) -> None:
+        self.of, self.g, self.target = of, g, target
+        self.d = of.out.aval.dtype.short
+        self.lanes = target.lanes(self.d)
+        self.tile = Tile(target, self.d)
+        self.wide = -(-g.out // self.lanes) * self.lanes  # channels of the result, in whole vectors
+        self.way = self._way()
+        self.table_size = g.groups * g.channels * math.prod(g.kernel) * self.wide
+        self.functions: dict[str, str] = {}
+        self.declares: set[str] = set()
+
+    def _way(self) -> str:
+        """The way that leaves fewer lanes idle, what a transposed store costs counted in."""
+        g, lanes = self.g, self.lanes
+        row = g.places[-1]
+        along = row / (-(-row // lanes) * lanes)
+        depth = g.channels * math.prod(g.kernel)
+        across = g.out / self.wide / (1 + 6 * lanes / (depth * min(row, lanes)))
+        return ALONG_ROW if along >= across else ACROSS
+
+    # ------------------------------------------------------------------ the whole
+    def write(self) -> Code:
+        of, g, w, d = self.of, self.g, Writer(), self.d
+        x, kernel = of.inputs[:2]
+        operands = [a.base for a in of.inputs] + [of.out]
+        image = "%scratch"
+        table = shifted(w, image, g.image.count + (-g.image.count) % 16, d)
+        g.image.clear(w, self.target, image, d)
+        weights = shifted(w, "%p1", kernel.offset, d)
+        if g.mirrored:
+            last = sum((n - 1) * -s for n, s in zip(g.kernel, g.kernel_strides[2:], strict=True))
+            weights = shifted(w, weights, last, d)
+        if self.way == ACROSS:
+            self._table(w, weights, table)
+        source = shifted(w, "%p0", x.offset, d)
+        bias = None
+        if of.bias is not None:
+            bias = shifted(w, "%p2", of.bias.offset, d)
+        end = f"%p{len(operands) - 1}"
+        with loops(w, x.shape[:1]) as (n,):
+            sample = moved(w, Spot(source, x.strides[:1]), [n], d)
+            g.image.copy(w, self.target, Spot(sample, x.strides[1:]), image, d)
+            y = moved(w, Spot(end, (math.prod(of.out.aval.shape[1:]),)), [n], d)
+            with loops(w, [g.groups] if g.groups > 1 else []) as group:
+                at = moved(w, Spot(image, (g.channels * g.image.strides[0],)), group, d)
+                y = moved(w, Spot(y, (g.out * math.prod(g.places),)), group, d)
+                b = None if bias is None else moved(w, Spot(bias, (g.out,)), group, d)
+                if self.way == ACROSS:
+                    size = g.channels * math.prod(g.kernel) * self.wide
+                    v = moved(w, Spot(table, (size,)), group, d)
+                else:
+                    step = g.channels * kernel.strides[0] * g.mirrored + (
+                        g.out * kernel.strides[0] * (not g.mirrored)
+                    )
+                    v = moved(w, Spot(weights, (step,)), group, d)
+                self._group(w, at, v, y, b)
+        w.do("ret void")
+        self.declares |= w.declares
+        arguments = ", ".join([*(f"ptr %p{i}" for i in range(len(operands))), "ptr %scratch"])
+        main = "\n".join(
+            [f"define internal void @KERNEL({arguments}) #0 {{", "entry:", *w.lines, "}"]
+        )
+        text = "\n".join([*self.functions.values(), main])
+        return Code(text, operands, self.declares, scratch=True)
+
+    def _table(self, w: Writer, weights: str, table: str) -> None:
+        """The kernel as [group][c][k][o], o in whole vectors; what is too much is zero."""
+        g, d = self.g, self.d
+        if self.wide != g.out:
+            fill(w, self.target, table, self.table_size, d)
+        sizes = [g.groups, g.channels, *g.kernel, g.out]
+        o, c, *k = g.kernel_strides
+        first = g.channels * c if g.mirrored else g.out * o
+        transfer(w, self.target, sizes, d, Spot(weights, (first, c, *k, o)),
+                 Spot(table, full_strides((*sizes[:-1], self.wide))), "set")  # fmt: skip
+
+    def _group(self, w: Writer, image: str, weights: str, y: str, bias: str | None) -> None:
+        """All tiles of a group: blocks of channels, then rows, then places in a row."""
+        g, d = self.g, self.d
+        if self.way == ALONG_ROW:
+            rows, height, width = self._along_sizes()
+            step, weight_step = rows, rows * g.kernel_strides[0]
+            width *= self.lanes
+        else:
+            vectors, height, width = self._across_sizes()
+            step, weight_step = vectors * self.lanes, vectors * self.lanes
+        plane = math.prod(g.places)
+        *outer, down = g.rows if g.rows else (1,)
+        strides = [math.prod(g.places[i + 1 :]) for i in range(len(g.places))]
+        steps = g.down
+
+        def columns(r: int, h: int, at: Sequence[str]) -> None:
+            for j, width_now in chunks(w, g.places[-1], width):
+                x = moved(w, Spot(at[0], (1,)), [j], d)
+                to = moved(w, Spot(at[2], (1,)), [j], d)
+                given = [f"ptr {x}", f"ptr {at[1]}", f"ptr {to}"]
+                if bias is not None:
+                    given.append(f"ptr {at[3]}")
+                w.do(f"call void @{self._function(r, h, width_now)}({', '.join(given)})")
+
+        for o, r in chunks(w, g.out, step):
+            v = moved(w, Spot(weights, (weight_step // step,)), [o], d)
+            to = moved(w, Spot(y, (plane,)), [o], d)
+            b = "" if bias is None else moved(w, Spot(bias, (1,)), [o], d)
+            with loops(w, outer) as counters:
+                x = moved(w, Spot(image, steps[: len(outer)]), counters, d)
+                to = moved(w, Spot(to, tuple(strides[: len(outer)])), counters, d)
+                for i, h in chunks(w, down, height):
+                    here = moved(w, Spot(x, (steps[-1],)), [i], d) if steps else x
+                    there = moved(w, Spot(to, (g.places[-1],)), [i], d)
+                    columns(r, h, (here, v, there, b))
+
+    # ------------------------------------------------------------------ tiles
+    def _along_sizes(self) -> tuple[int, int, int]:
+        """Channels, rows and vectors of a tile."""
+        g = self.g
+        vectors = -(-g.places[-1] // self.lanes)
+        down = g.rows[-1] if g.rows else 1
+        best = (math.inf, 1, 1, 1)
+        for v in range(1, min(vectors, 4) + 1):
+            for h in range(1, min(down, 8) + 1):
+                for r in range(1, min(g.out, 16) + 1):
+                    if r * v * h <= self.tile.most:
+                        cost = self._cost(r, v * h, [(g.out, r), (vectors, v), (down, h)])
+                        best = min(best, (cost, r, h, v))
+        return best[1:]
+
+    def _across_sizes(self) -> tuple[int, int, int]:
+        """Vectors of channels, rows and places of a tile."""
+        g = self.g
+        vectors = self.wide // self.lanes
+        down = g.rows[-1] if g.rows else 1
+        best = (math.inf, 1, 1, 1)
+        for v in range(1, min(vectors, 3) + 1):
+            for h in range(1, min(down, 8) + 1):
+                for t in range(1, min(g.places[-1], self.tile.most) + 1):
+                    if v * h * t <= self.tile.most:
+                        cost = self._cost(v, h * t, [(vectors, v), (down, h), (g.places[-1], t)])
+                        best = min(best, (cost, v, h, t))
+        return best[1:]
+
+    def _cost(self, a: int, b: int, splits: list[tuple[int, int]]) -> float:
+        """Loads per multiplication, more where a tile is small or leaves a rest."""
+        cost = 1 + 0.5 * (a + b) / (a * b) + max(0.0, 8 / (a * b) - 1)
+        for whole, part in splits:
+            cost *= 1 + 0.05 * (whole % part != 0)
+        return cost
+
+    def _function(self, r: int, h: int, width: int) -> str:
+        """The function for one tile: (image, weights, result[, bias])."""
+        name = f"KERNEL.{self.way}{r}x{h}x{width}"
+        if name not in self.functions:
+            w = Writer()
+            if self.way == ALONG_ROW:
+                self._tile_along(w, r, h, width)
+            else:
+                self._tile_across(w, r, h, width)
+            w.do("ret void")
+            self.declares |= w.declares
+            more = ", ptr %bias" if self.of.bias is not None else ""
+            head = f"define internal void @{name}(ptr %x, ptr %w, ptr %y{more}) noinline #0 {{"
+            self.functions[name] = "\n".join([head, "entry:", *w.lines, "}"])
+        return name
+
+    def _deep(
+        self,
+        w: Writer,
+        count: int,
+        body: Callable[[str, str, list[str]], list[str]],
+        strides: Shape,
+    ) -> list[str]:
+        """Sums over channels and the kernel's outer axes: body(image, weights, sums) gives what
+        they are after one row of the kernel.
+        """
+        g = self.g
+        sizes = [g.channels, *g.kernel[:-1]]
+        steps = [g.image.strides[0]]
+        steps += [e * s for e, s in zip(g.dilation, g.image.strides[1:], strict=False)]
+
+        def inner(counters: list[str], sums: list[str]) -> list[str]:
+            x = moved(w, Spot("%x", tuple(steps)), counters, self.d)
+            v = moved(w, Spot("%w", strides), counters, self.d)
+            return body(x, v, sums)
+
+        zero = "zeroinitializer"
+        return sums_over(w, sizes, [zero] * count, self.tile.kind, inner)
+
+    def _tile_along(self, w: Writer, r: int, h: int, width: int) -> None:
+        """r channels, h rows, `width` neighbours in each."""
+        g, t = self.g, self.tile
+        vectors = -(-width // self.lanes)
+        o, c, *k = g.kernel_strides
+        down = g.down[-1] if g.down else 0
+
+        def row(x: str, v: str, sums: list[str]) -> list[str]:
+            for j in range(g.kernel[-1]):
+                here = shifted(w, x, g.reach((*(0,) * (len(g.kernel) - 1), j)), self.d)
+                xs = [
+                    t.load(w, shifted(w, here, i * down + q * self.lanes, self.d))
+                    for i in range(h)
+                    for q in range(vectors)
+                ]
+                for a in range(r):
+                    one = t.spread(w, shifted(w, v, a * o + j * k[-1], self.d))
+                    for b, xv in enumerate(xs):
+                        at = a * len(xs) + b
+                        sums[at] = t.fma(w, one, xv, sums[at])
+            return sums
+
+        sums = self._deep(w, r * h * vectors, row, (c, *k[:-1]))
+        plane = math.prod(g.places)
+        for a in range(r):
+            bias = None
+            if self.of.bias is not None:
+                bias = t.spread(w, shifted(w, "%bias", a, self.d))
+            for i in range(h):
+                for q in range(vectors):
+                    value = t.finish(w, sums[(a * h + i) * vectors + q], bias, self.of.relu)
+                    to = shifted(w, "%y", a * plane + i * g.places[-1] + q * self.lanes, self.d)
+                    t.store(w, value, to, min(self.lanes, width - q * self.lanes))
+
+    def _tile_across(self, w: Writer, r: int, h: int, width: int) -> None:
+        """r channels in whole vectors, h rows, `width` places in each."""
+        g, t, lanes = self.g, self.tile, self.lanes
+        vectors = -(-r // lanes)
+        down = g.down[-1] if g.down else 0
+        wide = self.wide
+        sizes = (g.channels, *g.kernel)
+        strides = tuple(math.prod(sizes[i + 1 :]) * wide for i in range(len(sizes)))
+
+        def row(x: str, v: str, sums: list[str]) -> list[str]:
+            for j in range(g.kernel[-1]):
+                here = shifted(w, x, g.reach((*(0,) * (len(g.kernel) - 1), j)), self.d)
+                ws = [
+                    t.load(w, shifted(w, v, j * wide + q * lanes, self.d)) for q in range(vectors)
+                ]
+                for i in range(h):
+                    for p in range(width):
+                        one = t.spread(w, shifted(w, here, i * down + p, self.d))
+                        for q, wv in enumerate(ws):
+                            at = (i * width + p) * vectors + q
+                            sums[at] = t.fma(w, one, wv, sums[at])
+            return sums
+
+        sums = self._deep(w, h * width * vectors, row, strides[:-1])
+        plane = math.prod(g.places)
+        for q in range(vectors):
+            valid = min(lanes, r - q * lanes)
+            bias = None
+            if self.of.bias is not None:
+                bias = t.load(w, shifted(w, "%bias", q * lanes, self.d), valid)
+            for i in range(h):
+                for first in range(0, width, lanes):
+                    count = min(lanes, width - first)
+                    block = [
+                        t.finish(w, sums[(i * width + first + p) * vectors + q], bias, self.of.relu)
+                        for p in range(count)
+                    ]
+                    for a, value in enumerate(t.transposed(w, block)[:valid]):
+                        to = (q * lanes + a) * plane + i * g.places[-1] + first
+                        t.store(w, value, shifted(w, "%y", to, self.d), count)
