@@ -16,6 +16,7 @@ LAYERS = [
     {"jit"},
     {"nn", "data", "func", "linalg", "special"},
     {"optim", "explanation", "serialization", "utils"},
+    {"doctor"},
     {"train"},
     {"cli"},
 ]

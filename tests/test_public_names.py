@@ -14,6 +14,7 @@ PACKAGES = [
     "clearprop.autograd",
     "clearprop.autograd.functional",
     "clearprop.data",
+    "clearprop.doctor",
     "clearprop.explanation",
     "clearprop.func",
     "clearprop.linalg",

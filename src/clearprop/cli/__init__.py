@@ -21,6 +21,7 @@ from clearprop.flags import flags
 COMMANDS = {
     "train": ("clearprop.cli.train", "Train a network on a data set or a table."),
     "predict": ("clearprop.cli.predict", "Predict the rows of a table with a trained network."),
+    "doctor": ("clearprop.cli.doctor", "Find out what is wrong with the gradients of a program."),
     "env": ("clearprop.cli.env", "Show versions and every switch with its value."),
 }
 HELP = """Train neural networks, and see how they learn.
@@ -32,6 +33,8 @@ Examples:
   clearprop train houses.csv --target price
 
   clearprop predict runs/houses-2026-01-31-1 new.csv
+
+  clearprop doctor train.py
 """
 WRONG = 2  # exit code for everything that the user can put right
 

@@ -1,0 +1,357 @@
+"""A training program under observation: steps, the passes that are looked at closely, and what
+happens in between.
+
+    session = Session()
+    with session:
+        train()
+    print(session.report())
+
+Every step is watched through `core.events`, which costs a few calls; every so often (`sampling`) a
+step is observed: its forward pass is logged op by op, and its backward pass is walked once more.
+The program's own step alone changes anything.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+import time
+import weakref
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from types import CodeType
+from typing import Any
+
+import numpy as np
+
+from clearprop.core import Location, Tensor, local, locate
+from clearprop.core.events import listeners
+from clearprop.core.provenance import user_frame
+from clearprop.core.tensor import grad_of
+from clearprop.doctor.findings import Finding, Report
+from clearprop.doctor.flow import Flow, flow_back
+from clearprop.doctor.log import Log, Observer, Value
+
+
+@dataclass(eq=False)
+class Event:
+    """Something that happened: when (the number of the optimizer step that was running or next),
+    where in the program, and what.
+    """
+
+    kind: str
+    step: int
+    code: CodeType | None
+    lasti: int
+    facts: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def location(self) -> Location | None:
+        return locate(self.code, self.lasti)
+
+
+@dataclass(eq=False)
+class Pass:
+    """One backward pass that was observed, before it changed anything."""
+
+    session: Session
+    number: int  # of the backward pass in the program, from 1
+    step: int
+    log: Log
+    flow: Flow
+    outputs: list[Tensor]
+    event: Event
+
+    @property
+    def when(self) -> str:
+        return f"batch {self.number}"
+
+    @property
+    def loss(self) -> Value:
+        return self.log.value(self.outputs[0])
+
+    def name(self, p: Tensor) -> str:
+        """'Net.fc1.weight', as the module that ran in this pass has it."""
+        return self.session.parameter_name(p)
+
+
+class Session:
+    """What the doctor knows of a running program. Lists of events and numbers are for the checks of
+    training loops (family G); `passes` are examined as they come and then dropped.
+    """
+
+    def __init__(
+        self,
+        *,
+        sampling: Callable[[int], bool] | None = None,
+        max_steps: int | None = None,
+        max_seconds: float | None = None,
+    ) -> None:
+        self.sampling = sampling or often_at_first
+        self.max_steps = max_steps
+        self.deadline = None if max_seconds is None else time.monotonic() + max_seconds
+        self.events: list[Event] = []
+        self.steps = 0
+        self.backwards = 0
+        self.losses: list[tuple[int, float]] = []  # (backward pass, loss)
+        self.optimizers: list[weakref.ref[Any]] = []
+        self.roots: dict[int, weakref.ref[Any]] = {}  # outermost modules that ran
+        self.findings: list[Finding] = []
+        self.notes: list[str] = []
+        self.observed = 0
+        self.log = Log()
+        self._observer = Observer(self.log)
+        self._names: dict[int, str] = {}
+        self._before: Any = None
+        self._busy = False
+        self._born: dict[int, Any] = {}
+        self.death: tuple[BaseException, Location | None] | None = None
+
+    # ------------------------------------------------------------------ with session:
+    def __enter__(self) -> Session:
+        listeners.append(self._hear)
+        self._before = local.c.interpreter
+        self._look()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        listeners[:] = [f for f in listeners if f is not self._hear and f != self._hear]
+        local.c.interpreter = self._before
+
+    def _look(self) -> None:
+        """Log ops from here on, if the next step is one to observe."""
+        c = local.c
+        if self.sampling(self.backwards + 1):
+            if c.interpreter is self._before:
+                self.log.clear()
+                c.interpreter = self._observer
+        elif c.interpreter is self._observer:
+            c.interpreter = self._before
+            self.log.clear()
+
+    @property
+    def observing(self) -> bool:
+        return local.c.interpreter is self._observer
+
+    # ------------------------------------------------------------------ events
+    def _hear(self, kind: str, *details: Any) -> None:
+        if self._busy:
+            return
+        self._busy = True
+        try:
+            method = getattr(self, "_on_" + kind.replace(" ", "_"), None)
+            if method is not None:
+                method(*details)
+        except StopProgram:
+            raise
+        except Exception as error:  # the doctor never stops a program
+            self.notes.append(f"the doctor failed at {kind}: {type(error).__name__}: {error}")
+        finally:
+            self._busy = False
+
+    def note(self, kind: str, **facts: Any) -> Event:
+        """Keep an event with the user's line."""
+        frame = user_frame(sys._getframe(1))
+        code, lasti = (None, 0) if frame is None else (frame.f_code, frame.f_lasti)
+        event = Event(kind, self.steps, code, lasti, facts)
+        self.events.append(event)
+        return event
+
+    def _on_backward(self, outputs: Any, grads: Any, inputs: Any, create_graph: bool) -> None:
+        event = self.note(
+            "grad" if create_graph or inputs is not None else "backward",
+            number=self.backwards + 1, leaf_counts=None, create_graph=create_graph,
+        )  # fmt: skip
+        if event.kind == "grad":
+            return
+        self.backwards += 1
+        y = outputs[0]
+        if y.numel() == 1 and y.value.__class__ is np.ndarray:
+            self.losses.append((self.backwards, float(y.value.reshape(()))))
+            event.facts["loss"] = self.losses[-1][1]
+        if self.observing:
+            self._examine(outputs, grads, event)
+        local.c.interpreter = self._before  # its rules are not logged
+
+    def _examine(self, outputs: list[Tensor], grads: Any, event: Event) -> None:
+        self._find_roots()
+        flow = flow_back(outputs, grads, self.log)
+        seen = Pass(self, self.backwards, self.steps, self.log, flow, list(outputs), event)
+        self.observed += 1
+        for check in PASS_CHECKS:
+            self._run(check, seen)
+
+    def _run(self, check: Any, subject: Any) -> None:
+        try:
+            self.findings += list(check(subject))
+        except Exception as error:
+            self.notes.append(f"{check.__name__} failed: {type(error).__name__}: {error}")
+
+    def _on_backward_done(self, *_: Any) -> None:
+        self.events[-1].facts["done"] = True
+        self._look()
+
+    def _on_step(self, optimizer: Any) -> None:
+        self._know(optimizer)
+        state = {
+            id(p): None if grad_of(p) is None else p.grad.value  # type: ignore[union-attr]
+            for group in optimizer.param_groups
+            for p in group["params"]
+        }
+        self.note("step", optimizer=weakref.ref(optimizer), has_grads=state)
+        local.c.interpreter = self._before
+
+    def _on_step_done(self, optimizer: Any) -> None:
+        self.steps += 1
+        self._look()
+        if self.max_steps is not None and self.steps >= self.max_steps:
+            raise StopProgram
+        if self.deadline is not None and time.monotonic() > self.deadline:
+            raise StopProgram
+
+    def _on_zero_grad(self, owner: Any) -> None:
+        self.note("zero_grad", owner=weakref.ref(owner))
+
+    def _on_optimizer(self, optimizer: Any) -> None:
+        self._know(optimizer)
+        self.note("optimizer", optimizer=weakref.ref(optimizer))
+
+    def _on_clip(self, function: str, parameters: Any, limit: Any, norm: Any) -> None:
+        size = None if norm is None else float(norm.value)
+        self.note("clip", function=function, limit=float(limit), norm=size)
+
+    def _on_mode(self, module: Any, training: bool) -> None:
+        self.note("mode", module=weakref.ref(module), training=training)
+
+    def _on_schedule(self, scheduler: Any) -> None:
+        self.note("schedule", scheduler=weakref.ref(scheduler))
+
+    def _on_import(self, source: Any, tensor: Tensor) -> None:
+        if not self.observing:
+            self._births(source, tensor)
+            return
+        value = self._births(source, tensor)
+        if isinstance(source, np.ndarray | Tensor) and value is not None:
+            array = source.value if isinstance(source, Tensor) else source
+            value.source = self.log.values.get(id(array))
+
+    def _births(self, source: Any, tensor: Tensor) -> Value | None:
+        """Where a tensor of data was made."""
+        frame = user_frame(sys._getframe(1))
+        if frame is None:
+            return None
+        value = self.log.value(tensor)
+        value.born = locate(frame.f_code, frame.f_lasti)
+        self._born[id(tensor.value)] = (value.born, weakref.ref(tensor))
+        return value
+
+    def _on_export(self, tensor: Tensor, what: str) -> None:
+        if self.observing:
+            self.note(
+                "export", what=what, value=self.log.value(tensor), tracked=tensor.requires_grad
+            )
+
+    def _on_block(self, cls: type, args: Any) -> None:
+        self.log.blocks.append(cls)
+
+    def _on_block_done(self, cls: type, args: Any) -> None:
+        if self.log.blocks:
+            self.log.blocks.pop()
+
+    # ------------------------------------------------------------------ who is who
+    def _know(self, optimizer: Any) -> None:
+        if not any(ref() is optimizer for ref in self.optimizers):
+            self.optimizers.append(weakref.ref(optimizer))
+
+    def known_optimizers(self) -> list[Any]:
+        return [o for o in (ref() for ref in self.optimizers) if o is not None]
+
+    def _find_roots(self) -> None:
+        for record in self.log.records:
+            scope = record.scope
+            if scope is None:
+                continue
+            while scope.parent is not None:
+                scope = scope.parent
+            if id(scope.module) not in self.roots:
+                self.roots[id(scope.module)] = weakref.ref(scope.module)
+                self._names.clear()
+
+    def modules(self) -> list[Any]:
+        """The outermost modules that ran."""
+        return [m for m in (ref() for ref in self.roots.values()) if m is not None]
+
+    def parameter_name(self, p: Tensor) -> str:
+        """The dotted name of a parameter, after the class of its outermost module."""
+        if not self._names:
+            for root in self.modules():
+                for name, q in root.named_parameters():
+                    self._names.setdefault(id(q), f"{type(root).__name__}.{name}")
+        return self._names.get(id(p), f"a parameter {p.aval}")
+
+    def optimized(self) -> set[int]:
+        """The ids of the tensors that some optimizer moves."""
+        return {id(p) for o in self.known_optimizers() for g in o.param_groups for p in g["params"]}
+
+    # ------------------------------------------------------------------ the end
+    def died(self, error: BaseException, program: str) -> None:
+        """The program ended with an error: keep it, and its line, for the checks."""
+        trace, line = error.__traceback__, None
+        while trace is not None:
+            if trace.tb_frame.f_code.co_filename == program:
+                line = Location(program, trace.tb_lineno, trace.tb_frame.f_code.co_qualname)
+            trace = trace.tb_next
+        self.death = (error, line)
+
+    def finish(self) -> None:
+        """Run the checks of the whole session."""
+        for check in SESSION_CHECKS:
+            self._run(check, self)
+
+    def report(self) -> Report:
+        """What was found."""
+        return Report(self.findings, self.notes)
+
+
+class StopProgram(BaseException):
+    """The program has been observed long enough."""
+
+
+def often_at_first(n: int) -> bool:
+    """Whether backward pass n is observed: 1, 2, 3, 5, 10, 20, 50, 100, 200, then every 200th."""
+    return n in (1, 2, 3, 5, 10, 20, 50, 100) or n % 200 == 0
+
+
+PASS_CHECKS: list[Callable[[Pass], Iterator[Finding]]] = []
+SESSION_CHECKS: list[Callable[[Session], Iterator[Finding]]] = []
+
+
+def on_pass(check: Callable[[Pass], Iterator[Finding]]) -> Any:
+    """Register a check of every observed backward pass."""
+    PASS_CHECKS.append(check)
+    return check
+
+
+def on_session(check: Callable[[Session], Iterator[Finding]]) -> Any:
+    """Register a check that runs when the program has ended or was stopped."""
+    SESSION_CHECKS.append(check)
+    return check
+
+
+@contextlib.contextmanager
+def watch(**options: Any) -> Iterator[Session]:
+    """Observe what runs in this block.
+
+    >>> import clearprop as cp
+    >>> with cp.doctor.watch() as session:
+    ...     w = cp.ones(2, requires_grad=True)
+    ...     (w * 2).sum().backward()
+    >>> session.report()
+    clearprop doctor · nothing found
+    """
+    session = Session(**options)
+    try:
+        with session:
+            yield session
+    finally:
+        session.finish()
