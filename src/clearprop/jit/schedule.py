@@ -168,7 +168,8 @@ class _Scheduler:
         self.access[out] = whole(out)
         if name == "unslice":
             p = equation.params
-            self._append(Nest(out.aval.shape, [_fill(equation, out)], {}))
+            fill = _fill(equation, out)
+            self._append(Nest(fill.space, [fill], {}))
             self._part(equation, inputs[0], out, p["starts"], p["steps"])
         elif name == "concat":
             start, dim = 0, equation.params["dim"] % len(out.aval.shape)
