@@ -7,7 +7,8 @@ along a row is kept in registers, what is added up over rows in memory.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -49,6 +50,8 @@ class LoopCode:
     declares: set[str]
     math: set[tuple[str, str, int]]
     checks: bool
+    units: int = 0  # with `parts`: how many rounds there are, of which %from to %to are done
+    partial: list[Member] = field(default_factory=list)  # adds up only what these rounds give
 
 
 @dataclass
@@ -80,7 +83,9 @@ class _Sum(Carried):
 
 
 class LoopWriter:
-    """Writes one nest. `has_place`: values that must be stored, `constants`: known numbers."""
+    """Writes one nest. `has_place`: values that must be stored, `constants`: known numbers;
+    `parts`: a function for some rounds of the outermost loop, if that can be.
+    """
 
     def __init__(
         self,
@@ -88,6 +93,7 @@ class LoopWriter:
         has_place: set[Var],
         constants: dict[Var, Any],
         target: Target,
+        parts: bool = False,
     ) -> None:
         self.nest = nest
         self.has_place = has_place
@@ -110,6 +116,7 @@ class LoopWriter:
         self.lanes = self._lanes()
         self.whole = Vectors(self.w, self.lanes)
         self.sums = self._sums()
+        self.units = self._units() if parts else 0
 
     # ------------------------------------------------------------------ the whole
     def write(self) -> LoopCode:
@@ -119,13 +126,30 @@ class LoopWriter:
             self._store_sums()
         self.w.do("ret void")
         declares = set(self.w.declares)
-        return LoopCode("\n".join(self.w.lines), self.arguments, declares, self.math, self.checks)
+        partial = [m for m in self.nest.members if m.combine and self._adds_up_in_memory(m)]
+        return LoopCode(
+            "\n".join(self.w.lines), self.arguments, declares, self.math, self.checks, self.units,
+            partial,
+        )  # fmt: skip
+
+    def _units(self) -> int:
+        """Rounds that parts can be made of: of the outermost loop; vectors, if there is but one."""
+        if 0 in self.nest.space or len(self.space.sizes) == 0:
+            return 0
+        if len(self.space.sizes) > 1:
+            return self.space.sizes[0]
+        if any(m.combine for m in self.nest.members) or self.stages.count > 1:
+            return 0
+        return self.inner // self.lanes
 
     def _nested(self, sizes: list[int], body: Callable[[], None]) -> None:
         if not sizes:
             body()
             return
-        with self.w.loop(sizes[0], 1, list(self.sums.values())) as i:
+        bounds: tuple[int | str, int | str] = (0, sizes[0])
+        if self.units and not self.counters:
+            bounds = ("%from", "%to")
+        with self.w.loop(bounds[1], 1, list(self.sums.values()), bounds[0]) as i:
             self.counters.append(i)
             self._nested(sizes[1:], body)
             self.counters.pop()
@@ -195,10 +219,15 @@ class LoopWriter:
             m: Carried(vector(d, self.lanes), self._identity(m, d, self.lanes).name)
             for m, d in sums.items()
         }
-        if rounds == 1:
+        one_loop = self.units and len(self.space.sizes) == 1
+        if rounds == 1 and not one_loop:
             totals = self._pass(self._segment("0", self.lanes), stage, sums)
         else:
-            with self.w.loop(rounds * self.lanes, self.lanes, list(carried.values())) as i:
+            bounds: tuple[int | str, int | str] = (0, rounds * self.lanes)
+            if one_loop:
+                names = [self.w.emit(f"mul i64 {x}, {self.lanes}") for x in ("%from", "%to")]
+                bounds = (names[0], names[1])
+            with self.w.loop(bounds[1], self.lanes, list(carried.values()), bounds[0]) as i:
                 before = {m: Value(c.name, sums[m]) for m, c in carried.items()}
                 new = self._pass(self._segment(i, self.lanes), stage, sums, before)
                 for m, c in carried.items():
@@ -209,8 +238,19 @@ class LoopWriter:
             while rounds <= FEW_ROUNDS and lanes // 2 >= rest:
                 lanes //= 2
             last = self._segment(str(rounds * self.lanes), rest, lanes)
-            totals = self._pass(last, stage, sums, totals)
+            with self._if_last(rounds) if one_loop else nullcontext():
+                totals = self._pass(last, stage, sums, totals)
         return totals  # type: ignore[return-value]
+
+    @contextmanager
+    def _if_last(self, rounds: int) -> Iterator[None]:
+        """Only for the part that ends with the last round."""
+        yes, after = self.w.fresh("last"), self.w.fresh("after")
+        is_last = self.w.emit(f"icmp eq i64 %to, {rounds}")
+        self.w.do(f"br i1 {is_last}, label %{yes}, label %{after}")
+        self.w.start(yes)
+        yield
+        self.w.block(after)
 
     def _along(self, stage: int) -> list[Member]:
         """Members that are joined along the row in this pass."""

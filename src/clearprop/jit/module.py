@@ -7,15 +7,16 @@ it have not run then.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from clearprop.graph import Var
 from clearprop.jit import vectormath
-from clearprop.jit.loops import LoopWriter
+from clearprop.jit.loops import LoopCode, LoopWriter
 from clearprop.jit.memory import Place, Plan
 from clearprop.jit.nest import Nest
-from clearprop.jit.products import write_product
+from clearprop.jit.products import Part, write_product
 from clearprop.jit.schedule import Callback, Product
 from clearprop.jit.special import Special
 from clearprop.jit.target import Target
@@ -33,17 +34,21 @@ class Module:
 
 def write_module(plan: Plan, target: Target) -> Module:
     """The IR of a planned schedule."""
-    return _ModuleWriter(plan, target).write()
+    return ModuleWriter(plan, target).write()
 
 
 def write_apart(plan: Plan, target: Target) -> str:
     """The same as a function per kernel, `kernel0`, `kernel1`, ..., each called with the table;
     callbacks are left out.
     """
-    return _ModuleWriter(plan, target).apart()
+    return ModuleWriter(plan, target).apart()
 
 
-class _ModuleWriter:
+class ModuleWriter:
+    """Writes `step` for one thread."""
+
+    prefix = ""  # of the names of parts
+
     def __init__(self, plan: Plan, target: Target) -> None:
         self.plan = plan
         self.target = target
@@ -73,12 +78,12 @@ class _ModuleWriter:
                     kernels.append("")
             if len(self.main) > PART:
                 self._part()
-        return Module(self._text([*self.parts, self._entry("step")]), kernels)
+        return Module(self._text([*self.parts, self._entry("step", self.calls)]), kernels)
 
     def _part(self) -> None:
         """Make a function of what `main` holds, and call it: LLVM takes long for long functions."""
-        name = f"part{len(self.parts)}"
-        self.parts.append(self._entry(name).replace("define", "define internal", 1))
+        name = f"{self.prefix}part{len(self.parts)}"
+        self.parts.append(self._entry(name, ()).replace("define", "define internal", 1))
         self.slots = {}
         self.names += 1
         n = self.names
@@ -105,10 +110,10 @@ class _ModuleWriter:
                 self._special(at, kernel)
             else:
                 continue
-            functions.append(self._entry(f"kernel{at}"))
+            functions.append(self._entry(f"kernel{at}", ()))
         return self._text(functions)
 
-    def _entry(self, name: str) -> str:
+    def _entry(self, name: str, before: Sequence[str]) -> str:
         """A function of the table that does what `main` holds."""
         addresses = [
             f"  %at{i} = getelementptr ptr, ptr %table, i64 {i}\n  {slot} = load ptr, ptr %at{i}"
@@ -119,7 +124,7 @@ class _ModuleWriter:
             "entry:",
             "  %status = alloca i32",
             "  store i32 0, ptr %status",
-            *(self.calls if name == "step" else ()), *addresses, *self.main,
+            *before, *addresses, *self.main,
             "  ret i32 0",
             "}",
         ])  # fmt: skip
@@ -143,29 +148,30 @@ class _ModuleWriter:
         return self.functions[text]
 
     def _nest(self, at: int, nest: Nest) -> str:
-        places = self.plan.places
-        stored = {m.out for m in nest.members if m.out in places}
+        stored = {m.out for m in nest.members if m.out in self.plan.places}
         code = LoopWriter(nest, stored, self.constants, self.target).write()
-        self.declares |= code.declares
-        self.math |= code.math
-        names = [f"ptr %p{i}" for i in range(len(code.arguments))]
-        if code.checks:
-            names.append("ptr %status")
-        text = f"define internal void @KERNEL({', '.join(names)}) #0 {{\nentry:\n{code.body}\n}}"
-        name = self._function(text, "loops")
-        given = [
-            self._address(self.plan.scratch[at, v[1]] if isinstance(v, tuple) else places[v])
-            for v in code.arguments
-        ]
-        if code.checks:
-            given.append("ptr %status")
-        self._call(name, given)
+        name = self._loop_function(code)
+        given = [self._address(self._place(at, v)) for v in code.arguments]
+        self._call(name, given + ["ptr %status"] * code.checks)
         if code.checks:
             self._stop(at)
         return name
 
-    def _product(self, product: Product) -> str:
-        body, kernel, declares, shared = write_product(product, self.target)
+    def _loop_function(self, code: LoopCode, more: str = "") -> str:
+        """The name of a function of loops; `more` arguments."""
+        self.declares |= code.declares
+        self.math |= code.math
+        names = [f"ptr %p{i}" for i in range(len(code.arguments))]
+        names += ["ptr %status"] * code.checks
+        head = f"define internal void @KERNEL({', '.join(names)}{more}) #0 {{"
+        return self._function(f"{head}\nentry:\n{code.body}\n}}", "loops")
+
+    def _place(self, at: int, v: Var | tuple[str, Var]) -> Place:
+        """Where an argument of kernel `at` lies."""
+        return self.plan.scratch[at, v[1]] if isinstance(v, tuple) else self.plan.places[v]
+
+    def _product(self, product: Product, part: Part | None = None) -> str:
+        body, kernel, declares, shared = write_product(product, self.target, part)
         self.shared |= shared
         self.declares |= declares
         inner = self._function(kernel, "gemm")

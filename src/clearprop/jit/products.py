@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, replace
 
 from clearprop.jit import gemm, tiny
 from clearprop.jit.access import Access, Shape, row_major
@@ -58,25 +59,63 @@ def product_of(p: Product) -> tuple[gemm.Product, Matrix, Matrix]:
     )  # fmt: skip
 
 
-def write_product(p: Product, target: Target) -> tuple[str, str, frozenset[str], frozenset[str]]:
+@dataclass(frozen=True)
+class Part:
+    """Some of the rows (axis 0) or columns (1) of a product as its kernel sees it, or of the first
+    axis of a batch (2).
+    """
+
+    axis: int
+    start: int
+    count: int
+
+
+def parts_of(p: Product, n: int, target: Target) -> list[Part]:
+    """A product in up to n parts of about one size."""
+    shape, _, _ = product_of(p)
+    batch = p.a.shape[:-2]
+    if batch and batch[0] >= n:
+        axis, size, grain = 2, batch[0], 1
+    elif shape.m >= 4 * n and shape.m >= shape.n // 4:
+        axis, size, grain = 0, shape.m, 4
+    else:
+        axis, size, grain = 1, shape.n, 2 * target.lanes(shape.dtype)
+    step = -(-size // (n * grain)) * grain
+    return [Part(axis, at, min(step, size - at)) for at in range(0, size, step)]
+
+
+def write_product(
+    p: Product, target: Target, part: Part | None = None
+) -> tuple[str, str, frozenset[str], frozenset[str]]:
     """(body, kernel, declarations, shared functions): the body of a function of (a, b, c[, bias])
     that calls the function `kernel`, whose text refers to itself as @KERNEL.
     """
     shape, a, b = product_of(p)
+    batch = p.a.shape[:-2]
+    whole = shape.m * shape.n
+    c_steps = tuple(s * whole for s in row_major(batch))
+    c_offset = bias_offset = 0
+    if part is not None and part.axis == 0:
+        a = replace(a, offset=a.offset + part.start * (1 if a.transposed else a.ld))
+        shape, c_offset = replace(shape, m=part.count), part.start * shape.ldc
+    elif part is not None and part.axis == 1:
+        b = replace(b, offset=b.offset + part.start * (b.ld if b.transposed else 1))
+        shape, c_offset = replace(shape, n=part.count), part.start
+        bias_offset = part.start
+    elif part is not None:
+        a = replace(a, offset=a.offset + part.start * a.batch[0])
+        b = replace(b, offset=b.offset + part.start * b.batch[0])
+        c_offset = part.start * math.prod(batch[1:]) * whole
+        batch = (part.count, *batch[1:])
     write = tiny.kernel if tiny.suits(shape, target) else gemm.kernel
     text, declares, shared = write("KERNEL", shape, target)
     w = Writer()
-    batch = p.a.shape[:-2]
-    strides = {
-        "a": a.batch,
-        "b": b.batch,
-        "c": tuple(s * shape.m * shape.n for s in row_major(batch)),
-    }
+    strides = {"a": a.batch, "b": b.batch, "c": c_steps}
     element = stored(shape.dtype)
 
     def inner(counters: list[str]) -> None:
         args = []
-        for name, offset in (("a", a.offset), ("b", b.offset), ("c", 0)):
+        for name, offset in (("a", a.offset), ("b", b.offset), ("c", c_offset)):
             at = f"%{name}"
             if offset:
                 at = w.emit(f"getelementptr {element}, ptr {at}, i64 {offset}")
@@ -86,7 +125,7 @@ def write_product(p: Product, target: Target) -> tuple[str, str, frozenset[str],
                     at = w.emit(f"getelementptr {element}, ptr {at}, i64 {step}")
             args.append(f"ptr {at}")
         if p.bias is not None:
-            at = w.emit(f"getelementptr {element}, ptr %bias, i64 {p.bias.offset}")
+            at = w.emit(f"getelementptr {element}, ptr %bias, i64 {p.bias.offset + bias_offset}")
             args.append(f"ptr {at}")
         w.do(f"call void @KERNEL({', '.join(args)})")
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ctypes
-import math
 import threading
 import time
 from collections.abc import Sequence
@@ -14,15 +13,15 @@ import numpy as np
 
 from clearprop.core import Indexed, local
 from clearprop.graph import Graph, text
-from clearprop.jit import builtin, stored, watch
+from clearprop.jit import builtin, stored, watch, workers
 from clearprop.jit.access import Access
 from clearprop.jit.engine import Code, compile_text, load_code
 from clearprop.jit.expansion import expanded
 from clearprop.jit.memory import ALIGNMENT, Plan, plan
 from clearprop.jit.module import write_module
 from clearprop.jit.nest import Nest
-from clearprop.jit.schedule import Callback, Product, schedule
-from clearprop.jit.special import Special
+from clearprop.jit.parallel import write_parallel
+from clearprop.jit.schedule import Callback, schedule
 from clearprop.jit.stored import Layout
 from clearprop.jit.target import host
 
@@ -32,12 +31,14 @@ class Program:
     packed arrays of the graph's avals.
     """
 
-    def __init__(self, graph: Graph, printed: str | None = None) -> None:
+    def __init__(self, graph: Graph, printed: str | None = None, threads: int = 1) -> None:
         """`printed`: the graph as text, by which its code is looked up."""
         whole = graph
         self.graph = graph = expanded(whole)
         if printed is None or graph is not whole:
             printed = text(graph)
+        self.threads = threads
+        self.pool = workers.pool(threads) if threads > 1 else None
         self.layout, self.code = self._find(printed)
         self.lock = threading.Lock()
         self.error: BaseException | None = None
@@ -53,16 +54,20 @@ class Program:
 
     def _find(self, printed: str) -> tuple[Layout, Code]:
         """Layout and code, from the cache or new."""
-        key = None if watch.shows_code() else stored.key_of(self.graph, printed)
+        key = stored.key_of(self.graph, printed, self.threads) if not watch.shows_code() else None
         known = stored.load(key) if key else None
         if known is not None:
             code = load_code(known.object, "step")
             if code is not None:
                 return known, code
-        module = write_module(self.plan, host())
+        arena = self.plan.arena
+        if self.threads > 1:
+            module, arena = write_parallel(self.plan, host(), self.threads)
+        else:
+            module = write_module(self.plan, host())
         watch.show_code(self.graph.name, self.plan, module.text)
         code = compile_text(module.text, "step")
-        layout = stored.layout_of(self.plan, _work(self.plan), code.name)
+        layout = stored.layout_of(self.plan, arena, code.name)
         if key:
             stored.store(key, layout)
         return layout, code
@@ -74,12 +79,13 @@ class Program:
 
     def new_table(self) -> np.ndarray:
         """The addresses that the step is called with; those of inputs and outputs are missing."""
-        table = np.zeros(self.layout.slots + 1, np.uintp)
+        table = np.zeros(self.layout.slots + 2, np.uintp)
         first = len(self.graph.inputs) + len(self.graph.outputs)
         for i, array in enumerate(self._constants):
             table[first + i] = array.ctypes.data
-        table[-2] = self._arena.ctypes.data
-        table[-1] = ctypes.cast(self._callback, ctypes.c_void_p).value or 0
+        table[-3] = self._arena.ctypes.data
+        table[-2] = ctypes.cast(self._callback, ctypes.c_void_p).value or 0
+        table[-1] = self.pool.address if self.pool else 0
         return table
 
     def run(self, inputs: Sequence[np.ndarray], outputs: Sequence[np.ndarray]) -> None:
@@ -174,19 +180,6 @@ _RUN = ctypes.PYFUNCTYPE(
     ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int64, ctypes.c_void_p, ctypes.c_int64
 )
 _CALLBACK = ctypes.PYFUNCTYPE(ctypes.c_int, ctypes.c_int)
-
-
-def _work(found: Plan) -> float:
-    """About how many multiplications a step makes."""
-    total = 0.0
-    for kernel in found.schedule.kernels:
-        if isinstance(kernel, Product):
-            total += kernel.out.aval.size * kernel.a.shape[-1]
-        elif isinstance(kernel, Nest):
-            total += math.prod(kernel.space) * len(kernel.members)
-        elif isinstance(kernel, Special):
-            total += kernel.work
-    return total
 
 
 def _aligned(size: int) -> np.ndarray:

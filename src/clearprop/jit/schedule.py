@@ -7,6 +7,7 @@ equation's lowering is looked at, and for Views and gathers the axes they touch.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 
 from clearprop.core import Aval, Contract, Indexed, Map, Reduce, Scan, View
@@ -95,6 +96,18 @@ def makes(kernel: Kernel) -> list[Var]:
             return [kernel.out]
         case Callback():
             return list(kernel.equation.outputs)
+
+
+def work_of(kernel: Kernel) -> float:
+    """About how many multiplications a kernel makes."""
+    match kernel:
+        case Product():
+            return float(kernel.out.aval.size * kernel.a.shape[-1])
+        case Nest():
+            return float(math.prod(kernel.space) * len(kernel.members))
+        case Special():
+            return kernel.work
+    return 0.0
 
 
 class _Scheduler:

@@ -17,6 +17,7 @@ from clearprop.core import TABLE
 from clearprop.graph import Graph
 from clearprop.jit import cache as disk
 from clearprop.jit.memory import Plan
+from clearprop.jit.schedule import work_of
 from clearprop.jit.target import host
 
 _KNOWN = dict(TABLE)  # primitives of clearprop's own, whose meaning `stamp` tells
@@ -37,25 +38,28 @@ class Layout:
     object: str
 
 
-def layout_of(plan: Plan, work: float, name: str) -> Layout:
-    """The layout of a plan."""
+def layout_of(plan: Plan, arena: int, name: str) -> Layout:
+    """The layout of a plan whose code wants so many bytes of arena."""
     found, slots = plan.schedule, [plan.places[v].slot for v in plan.graph.constants]
     first = plan.slots - 1 - len(plan.constants)
     constants = tuple(i for i, slot in enumerate(slots) if first <= slot < plan.slots - 1)
     assert len(constants) == len(plan.constants)
+    work = sum(map(work_of, found.kernels))
     return Layout(
-        plan.slots, plan.arena, constants, len(found.kernels), len(found.callbacks), work, name
+        plan.slots, arena, constants, len(found.kernels), len(found.callbacks), work, name
     )
 
 
-def key_of(graph: Graph, printed: str) -> str | None:
-    """The name of a graph's entry; None if it has primitives that may mean anything tomorrow."""
+def key_of(graph: Graph, printed: str, threads: int) -> str | None:
+    """The name of the entry of a graph for so many threads; None if it has primitives that may mean
+    anything tomorrow.
+    """
     if any(_KNOWN.get(e.prim.name) is not e.prim for e in graph.equations):
         return None
     target = host()
     return disk.key(
-        "layout", printed, target.triple, target.cpu, target.features, __version__, stamp(),
-        llvmlite.__version__,
+        "layout", printed, str(threads), target.triple, target.cpu, target.features, __version__,
+        llvmlite.__version__, stamp(),
     )  # fmt: skip
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -83,16 +83,22 @@ class Writer:
         return f"{hint}{self._names}"
 
     @contextmanager
-    def loop(self, stop: int, step: int = 1, carried: list[Carried] | None = None) -> Iterator[str]:
-        """for i in range(0, stop, step), at least once; the counter's name. `carried`: values that
-        go from one round to the next.
+    def loop(
+        self,
+        stop: int | str,
+        step: int = 1,
+        carried: Sequence[Carried] | None = None,
+        start: int | str = 0,
+    ) -> Iterator[str]:
+        """for i in range(start, stop, step), at least once; the counter's name. `carried`: values
+        that go from one round to the next.
         """
         head, latch, done = self.fresh("loop"), self.fresh("latch"), self.fresh("done")
         before = self.label
         i, after = self.name("i"), self.name("i")
         self.block(head)
         phi = len(self.lines)
-        self.lines.append(f"  {i} = phi i64 [0, %{before}], [{after}, %{latch}]")
+        self.lines.append(f"  {i} = phi i64 [{start}, %{before}], [{after}, %{latch}]")
         for c in carried or ():
             c.name = self.name("acc")
             self.lines.append("")
