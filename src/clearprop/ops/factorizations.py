@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from clearprop.core import (
+    LEADING,
     Aval,
     Example,
     Opaque,
@@ -97,6 +98,7 @@ TRIANGULAR = primitive(
         lambda g, _out, a, _b, *, upper, unit: triangular(a.mT, g, not upper, unit),
     ),
     lower=Opaque("solves triangular systems"),
+    batch=LEADING,
     examples=(
         Example((f64(3, 3), f64(3, 2)), {"upper": False, "unit": False}, (_SQUARE, None)),
         Example((f64(2, 3, 3), f64(2, 3, 1)), {"upper": True, "unit": False}, (_PAIR, None)),
@@ -155,6 +157,7 @@ CHOLESKY = primitive(
     shape=lambda a, *, check: a,
     vjp=(_cholesky_rule,),
     lower=Opaque("factorizes"),
+    batch=LEADING,
     examples=(
         Example((f64(3, 3),), {"check": True}, (_SPD,), symmetric=True),
         Example((f64(2, 3, 3),), {"check": False}, (_PAIR,), symmetric=True),
@@ -171,6 +174,7 @@ MINOR = primitive(
     shape=lambda a: Aval(a.shape[:-2], int32),
     vjp=(None,),
     lower=Opaque("factorizes"),
+    batch=LEADING,
     examples=(
         Example((f64(3, 3),), {}, (_SPD,)),
         Example((f64(2, 3, 3),), {}, (np.stack([_SPD, -_SPD]),)),
@@ -244,6 +248,7 @@ QR = primitive(
     shape=_qr_shape,
     vjp=(_qr_rule,),
     lower=Opaque("factorizes"),
+    batch=LEADING,
     outputs=2,
     examples=(
         Example((f64(4, 3),), {"mode": "reduced"}, (_TALL,)),
@@ -309,6 +314,7 @@ EIGH = primitive(
     shape=lambda a, *, lower: (Aval(a.shape[:-1], a.dtype), a),
     vjp=(_eigh_rule,),
     lower=Opaque("finds eigenvalues"),
+    batch=LEADING,
     outputs=2,
     examples=(
         Example((f64(3, 3),), {"lower": True}, (_SPD,), symmetric=True),
@@ -336,6 +342,7 @@ EIGVALSH = primitive(
     shape=lambda a, *, lower: Aval(a.shape[:-1], a.dtype),
     vjp=(_eigvalsh_rule,),
     lower=Opaque("finds eigenvalues"),
+    batch=LEADING,
     examples=(
         Example((f64(3, 3),), {"lower": True}, (_SPD,), symmetric=True),
         Example((f64(2, 3, 3),), {"lower": False}, (_PAIR,), symmetric=True),
@@ -431,6 +438,7 @@ SVD = primitive(
     shape=_svd_shape,
     vjp=(_svd_rule,),
     lower=Opaque("finds singular values"),
+    batch=LEADING,
     outputs=3,
     examples=(
         Example((f64(4, 3),), {"full": False}, (_TALL,)),
@@ -459,6 +467,7 @@ SVDVALS = primitive(
     shape=lambda a: Aval((*a.shape[:-2], min(a.shape[-2:])), a.dtype),
     vjp=(_svdvals_rule,),
     lower=Opaque("finds singular values"),
+    batch=LEADING,
     examples=(
         Example((f64(4, 3),), {}, (_TALL,)),
         Example((f64(2, 3, 3),), {}, (_PAIR,)),

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from clearprop.core import Example, Opaque, Tensor, apply, int32, int64, primitive
+from clearprop.core import LEADING, Example, Opaque, Tensor, apply, int32, int64, primitive
 from clearprop.core.dtypes import Aval
 from clearprop.errors import DtypeError, ShapeError
 from clearprop.ops.broadcasting import expand_to, here
@@ -49,6 +49,7 @@ PIVOTS = primitive(
     shape=lambda a: Aval((*a.shape[:-2], min(a.shape[-2:])), int32),
     vjp=(None,),
     lower=Opaque("factorizes"),
+    batch=LEADING,
     examples=(Example((f64(3, 3),), {}, (_A,)), Example((f64(2, 3, 4),))),
 )
 
@@ -70,6 +71,7 @@ ORDER = primitive(
     shape=lambda p, *, rows: Aval((*p.shape[:-1], rows), int64),
     vjp=(None,),
     lower=Opaque("permutes"),
+    batch=LEADING,
     examples=(Example((Aval((3,), int32),), {"rows": 4}, (np.array([3, 3, 4]),)),),
 )
 
@@ -100,6 +102,7 @@ ELIMINATE = primitive(
     shape=lambda a: a,
     vjp=(_eliminate_rule,),
     lower=Opaque("factorizes"),
+    batch=LEADING,
     examples=(
         Example((f64(3, 3),), {}, (_A[[1, 0, 2]],)),
         Example((f64(2, 3, 3),), {}, (np.stack([np.eye(3) * 2 + 0.3 * _A, _A[[1, 0, 2]]]),)),
@@ -180,6 +183,7 @@ ZERO_PIVOT = primitive(
     shape=lambda a: Aval(a.shape[:-2], int32),
     vjp=(None,),
     lower=Opaque("factorizes"),
+    batch=LEADING,
     examples=(
         Example((f64(3, 3),), {}, (np.ones((3, 3)),)),
         Example((f64(2, 3, 3),), {}, (np.stack([_A, np.diag([1.0, 0.0, 1.0])]),)),

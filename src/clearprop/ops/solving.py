@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from clearprop.core import Aval, Example, Opaque, Tensor, apply, apply_many, primitive
+from clearprop.core import LEADING, Aval, Example, Opaque, Tensor, apply, apply_many, primitive
 from clearprop.core.tensor import known
 from clearprop.errors import ShapeError
 from clearprop.ops import elementwise as ew
@@ -61,6 +61,7 @@ INVERSE = primitive(
     shape=lambda a, *, check: a,
     vjp=(lambda g, out, _a, *, check: -(out.mT @ g @ out.mT),),
     lower=_LINEAR,
+    batch=LEADING,
     examples=(
         Example((f64(3, 3),), {"check": True}, (_REGULAR,)),
         Example((f64(2, 3, 3),), {"check": False}, (_PAIR,)),
@@ -118,6 +119,7 @@ SOLVE = primitive(
         lambda g, _out, a, _b: apply(SOLVE, a.mT, g),
     ),
     lower=_LINEAR,
+    batch=LEADING,
     examples=(
         Example((f64(3, 3), f64(3, 2)), {}, (_REGULAR, None)),
         Example((f64(2, 3, 3), f64(2, 3, 1)), {}, (_PAIR, None)),
@@ -256,6 +258,7 @@ COFACTOR = primitive(
     shape=lambda a: a,
     vjp=(_cofactor_rule,),
     lower=_LINEAR,
+    batch=LEADING,
     examples=(
         Example((f64(3, 3),), {}, (_REGULAR,)),
         Example((f64(2, 3, 3),), {}, (_PAIR,)),
@@ -271,6 +274,7 @@ DET = primitive(
         lambda g, _out, a: expand_to(reshape_to(g, (*g.shape, 1, 1)), a.shape) * apply(COFACTOR, a),
     ),
     lower=_LINEAR,
+    batch=LEADING,
     examples=(
         Example((f64(3, 3),), {}, (_REGULAR,)),
         Example((f64(2, 3, 3),), {}, (_PAIR,)),
@@ -290,6 +294,7 @@ SLOGDET = primitive(
     shape=lambda a: (Aval(a.shape[:-2], a.dtype),) * 2,
     vjp=(_slogdet_rule,),
     lower=_LINEAR,
+    batch=LEADING,
     outputs=2,
     examples=(
         Example((f64(3, 3),), {}, (_REGULAR,)),
@@ -381,6 +386,7 @@ PINV = primitive(
     ),
     vjp=(lambda g, out, a, *, atol, rtol, hermitian: _pinv_pull(g, out, a),),
     lower=Opaque("finds singular values"),
+    batch=LEADING,
     examples=(
         Example((f64(4, 3),), {"atol": 0.0, "rtol": 1e-15, "hermitian": False}, (_TALL,)),
         Example((f64(2, 3, 3),), {"atol": 0.0, "rtol": 1e-15, "hermitian": False}, (_PAIR,)),
@@ -450,6 +456,7 @@ LSTSQ = primitive(
         lambda g, _out, a, _b, *, rcond: _pseudo(a, rcond).mT @ g,
     ),
     lower=Opaque("solves least squares"),
+    batch=LEADING,
     examples=(
         Example((f64(4, 3), f64(4, 2)), {"rcond": 1e-12}, (_TALL, None)),
         Example((f64(3, 4), f64(3, 1)), {"rcond": 1e-12}, (_TALL.T, None)),
@@ -539,6 +546,7 @@ EXPM = primitive(
     shape=lambda a: a,
     vjp=(_expm_rule,),
     lower=Opaque("sums a series of matrices"),
+    batch=LEADING,
     examples=(Example((f64(2, 2),)), Example((f64(2, 3, 3),))),
 )
 
