@@ -15,7 +15,7 @@ LAYERS = [
     {"autograd", "graph"},
     {"jit"},
     {"nn", "data", "func", "linalg", "special"},
-    {"optim", "explanation", "serialization", "utils"},
+    {"optim", "distributions", "explanation", "serialization", "utils"},
     {"doctor"},
     {"train"},
     {"cli"},

@@ -43,8 +43,8 @@ double, half, long, short = float64, float16, int64, int16
 
 # Parts that not every program needs are imported when they are first named.
 _LAZY = (
-    "nn", "optim", "data", "func", "linalg", "train", "explanation", "serialization", "special",
-    "utils", "doctor",
+    "nn", "optim", "data", "func", "linalg", "distributions", "train", "explanation",
+    "serialization", "special", "utils", "doctor",
 )  # fmt: skip
 _LAZY_NAMES = {
     "save": "clearprop.serialization", "load": "clearprop.serialization",

@@ -9,8 +9,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from clearprop.core import Tensor
 from clearprop.errors import LinAlgError
 from clearprop.ops.contract import matmul
+from clearprop.ops.diagonals import diagonal as any_diagonal
 from clearprop.ops.factorizations import (
     cholesky,
     cholesky_ex,
@@ -50,6 +52,16 @@ from clearprop.ops.solving import (
 )
 
 
+def diagonal(A: Tensor, *, offset: int = 0, dim1: int = -2, dim2: int = -1) -> Tensor:
+    """The diagonals of matrices as a last axis; a view.
+
+    >>> import clearprop as cp
+    >>> cp.linalg.diagonal(cp.eye(2))
+    tensor([1., 1.])
+    """
+    return any_diagonal(A, offset, dim1, dim2)
+
+
 def __getattr__(name: str) -> Any:
     if name in ("eig", "eigvals"):
         raise AttributeError(
@@ -60,9 +72,9 @@ def __getattr__(name: str) -> Any:
 
 
 __all__ = [
-    "LinAlgError", "cholesky", "cholesky_ex", "cond", "cross", "det", "eigh", "eigvalsh",
-    "householder_product", "inv", "inv_ex", "lstsq", "lu", "lu_factor", "lu_factor_ex", "lu_solve",
-    "matmul", "matrix_exp", "matrix_norm", "matrix_power", "matrix_rank", "multi_dot", "norm",
-    "pinv", "qr", "slogdet", "solve", "solve_ex", "solve_triangular", "svd", "svdvals", "tensorinv",
-    "tensorsolve", "vander", "vecdot", "vector_norm",
+    "LinAlgError", "cholesky", "cholesky_ex", "cond", "cross", "det", "diagonal", "eigh",
+    "eigvalsh", "householder_product", "inv", "inv_ex", "lstsq", "lu", "lu_factor", "lu_factor_ex",
+    "lu_solve", "matmul", "matrix_exp", "matrix_norm", "matrix_power", "matrix_rank", "multi_dot",
+    "norm", "pinv", "qr", "slogdet", "solve", "solve_ex", "solve_triangular", "svd", "svdvals",
+    "tensorinv", "tensorsolve", "vander", "vecdot", "vector_norm",
 ]  # fmt: skip

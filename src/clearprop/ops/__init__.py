@@ -29,6 +29,7 @@ from clearprop.ops import (
     statistics,
 )
 from clearprop.ops import pooling as pooling
+from clearprop.ops import quantiles as quantiles  # entries of the table without names here
 from clearprop.ops.arithmetic import *
 from clearprop.ops.arrange import *
 from clearprop.ops.contract import *
