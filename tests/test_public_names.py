@@ -25,6 +25,8 @@ PACKAGES = [
     "clearprop.nn.functional",
     "clearprop.nn.init",
     "clearprop.nn.utils",
+    "clearprop.nn.utils.parametrizations",
+    "clearprop.nn.utils.parametrize",
     "clearprop.ops",
     "clearprop.optim",
     "clearprop.optim.lr_scheduler",

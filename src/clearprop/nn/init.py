@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 import math
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -13,8 +18,34 @@ from clearprop.core.random import Generator
 from clearprop.errors import did_you_mean
 from clearprop.nn.warn import warn
 
+F = TypeVar("F", bound=Callable[..., Any])
+
 _GAINS = {"linear": 1.0, "sigmoid": 1.0, "tanh": 5 / 3, "relu": math.sqrt(2), "selu": 0.75}
 _GAINS |= {f"conv{n}d": 1.0 for n in (1, 2, 3)} | {f"conv_transpose{n}d": 1.0 for n in (1, 2, 3)}
+
+
+_skip = threading.local()
+
+
+@contextmanager
+def skipped() -> Iterator[None]:
+    """Inside, the functions of this file leave their tensors as they are, and draw nothing."""
+    before = getattr(_skip, "on", False)
+    _skip.on = True
+    try:
+        yield
+    finally:
+        _skip.on = before
+
+
+def _skippable(fill: F) -> F:
+    @functools.wraps(fill)
+    def maybe(tensor: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+        if getattr(_skip, "on", False):
+            return tensor
+        return fill(tensor, *args, **kwargs)  # type: ignore[no-any-return]
+
+    return maybe  # type: ignore[return-value]
 
 
 def calculate_gain(nonlinearity: str, param: float | None = None) -> float:
@@ -69,6 +100,7 @@ def _write(tensor: Tensor, value: np.ndarray) -> Tensor:
 
 
 # ---------------------------------------------------------------------- plain
+@_skippable
 @no_grad()
 def uniform_(
     tensor: Tensor, a: float = 0.0, b: float = 1.0, generator: Generator | None = None
@@ -77,6 +109,7 @@ def uniform_(
     return tensor.uniform_(a, b, generator=generator)  # type: ignore[attr-defined,no-any-return]
 
 
+@_skippable
 @no_grad()
 def normal_(
     tensor: Tensor, mean: float = 0.0, std: float = 1.0, generator: Generator | None = None
@@ -85,6 +118,7 @@ def normal_(
     return tensor.normal_(mean, std, generator=generator)  # type: ignore[attr-defined,no-any-return]
 
 
+@_skippable
 @no_grad()
 def constant_(tensor: Tensor, val: float) -> Tensor:
     """One number everywhere.
@@ -96,16 +130,19 @@ def constant_(tensor: Tensor, val: float) -> Tensor:
     return tensor.fill_(val)  # type: ignore[attr-defined,no-any-return]
 
 
+@_skippable
 def ones_(tensor: Tensor) -> Tensor:
     """Ones."""
     return constant_(tensor, 1.0)
 
 
+@_skippable
 def zeros_(tensor: Tensor) -> Tensor:
     """Zeros."""
     return constant_(tensor, 0.0)
 
 
+@_skippable
 def eye_(tensor: Tensor) -> Tensor:
     """The identity matrix (of a rectangle: ones on the diagonal)."""
     if tensor.ndim != 2:
@@ -114,6 +151,7 @@ def eye_(tensor: Tensor) -> Tensor:
 
 
 # ---------------------------------------------------------------------- by fan
+@_skippable
 def xavier_uniform_(
     tensor: Tensor, gain: float = 1.0, generator: Generator | None = None
 ) -> Tensor:
@@ -123,12 +161,14 @@ def xavier_uniform_(
     return uniform_(tensor, -a, a, generator)
 
 
+@_skippable
 def xavier_normal_(tensor: Tensor, gain: float = 1.0, generator: Generator | None = None) -> Tensor:
     """N(0, s^2), s = gain sqrt(2 / (fan_in + fan_out)) (Glorot & Bengio 2010)."""
     std = gain * math.sqrt(2.0 / sum(_fans("xavier_normal_", tensor)))
     return normal_(tensor, 0.0, std, generator)
 
 
+@_skippable
 def kaiming_uniform_(
     tensor: Tensor,
     a: float = 0,
@@ -144,6 +184,7 @@ def kaiming_uniform_(
     return uniform_(tensor, -bound, bound, generator)
 
 
+@_skippable
 def kaiming_normal_(
     tensor: Tensor,
     a: float = 0,
@@ -159,6 +200,7 @@ def kaiming_normal_(
 
 
 # ---------------------------------------------------------------------- others
+@_skippable
 def trunc_normal_(
     tensor: Tensor,
     mean: float = 0.0,
@@ -217,6 +259,7 @@ def _uniform_inside(
     return out
 
 
+@_skippable
 def orthogonal_(tensor: Tensor, gain: float = 1, generator: Generator | None = None) -> Tensor:
     """A (semi-)orthogonal matrix times gain, from the QR decomposition of a normal one (Saxe et al.
     2013); trailing axes count as columns.
@@ -240,6 +283,7 @@ def orthogonal_(tensor: Tensor, gain: float = 1, generator: Generator | None = N
     return _write(tensor, (q.T if rows < cols else q) * tensor.value.dtype.type(gain))
 
 
+@_skippable
 def sparse_(
     tensor: Tensor, sparsity: float, std: float = 0.01, generator: Generator | None = None
 ) -> Tensor:
@@ -259,9 +303,31 @@ def sparse_(
     return _write(tensor, value)
 
 
+@_skippable
+def dirac_(tensor: Tensor, groups: int = 1) -> Tensor:
+    """The kernel of a convolution that passes its channels through: 1 in the middle of
+    [i, i], of every group.
+    """
+    if tensor.ndim not in (3, 4, 5):
+        raise ValueError(
+            f"dirac_: Only tensors with 3, 4, or 5 dimensions are supported, got {tensor.aval}"
+        )
+    out, channels = tensor.shape[:2]
+    if out % groups:
+        raise ValueError(f"dirac_: dim 0 must be divisible by groups, got {out} and {groups}")
+    value = np.zeros(tensor.shape)
+    middle = tuple(size // 2 for size in tensor.shape[2:])
+    each = out // groups
+    for group in range(groups):
+        for i in range(min(each, channels)):
+            value[(group * each + i, i, *middle)] = 1.0
+    return _write(tensor, value)
+
+
 __all__ = [
     "calculate_gain",
     "constant_",
+    "dirac_",
     "eye_",
     "kaiming_normal_",
     "kaiming_uniform_",

@@ -1,4 +1,4 @@
-"""Clipping of gradients, before a step of the optimizer."""
+"""Clipping of gradients, before a step of the optimizer. `foreach` has no effect."""
 
 from __future__ import annotations
 
@@ -13,7 +13,10 @@ from clearprop.errors import AutogradError
 
 @no_grad()
 def get_total_norm(
-    tensors: Tensor | Iterable[Tensor], norm_type: float = 2.0, error_if_nonfinite: bool = False
+    tensors: Tensor | Iterable[Tensor],
+    norm_type: float = 2.0,
+    error_if_nonfinite: bool = False,
+    foreach: bool | None = None,
 ) -> Tensor:
     """The norm of all elements of all tensors together: the norm of the tensors' norms.
 
@@ -32,6 +35,7 @@ def clip_grad_norm_(
     max_norm: float,
     norm_type: float = 2.0,
     error_if_nonfinite: bool = False,
+    foreach: bool | None = None,
 ) -> Tensor:
     """Scale all gradients by min(1, max_norm / (norm + 1e-6)), in place; returns the norm before.
 
@@ -47,16 +51,38 @@ def clip_grad_norm_(
     """
     grads = _grads(parameters)
     total = _total("clip_grad_norm_", grads, norm_type, error_if_nonfinite)
-    factor = ops.clamp(max_norm / (total + 1e-6), max=1.0)
-    for g in grads:
-        g.mul_(factor.to(g.dtype))  # type: ignore[attr-defined]
+    _scale(grads, max_norm, total)
     if listeners:
         tell("clip", "clip_grad_norm_", parameters, max_norm, total)
     return total
 
 
 @no_grad()
-def clip_grad_value_(parameters: Tensor | Iterable[Tensor], clip_value: float) -> None:
+def clip_grads_with_norm_(
+    parameters: Tensor | Iterable[Tensor],
+    max_norm: float,
+    total_norm: Tensor,
+    foreach: bool | None = None,
+) -> None:
+    """Scale all gradients by min(1, max_norm / (total_norm + 1e-6)), in place, for a norm that is
+    known (`get_total_norm`).
+
+    >>> import clearprop as cp
+    >>> w = cp.zeros(2, requires_grad=True)
+    >>> w.grad = cp.tensor([3.0, 4.0])
+    >>> cp.nn.utils.clip_grads_with_norm_([w], 1.0, cp.tensor(5.0))
+    >>> w.grad
+    tensor([0.6000, 0.8000])
+    """
+    _scale(_grads(parameters), max_norm, total_norm)
+    if listeners:
+        tell("clip", "clip_grads_with_norm_", parameters, max_norm, total_norm)
+
+
+@no_grad()
+def clip_grad_value_(
+    parameters: Tensor | Iterable[Tensor], clip_value: float, foreach: bool | None = None
+) -> None:
     """Limit every element of the gradients to [-clip_value, clip_value], in place.
 
     >>> import clearprop as cp
@@ -70,6 +96,12 @@ def clip_grad_value_(parameters: Tensor | Iterable[Tensor], clip_value: float) -
         tell("clip", "clip_grad_value_", parameters, clip_value, None)
     for g in _grads(parameters):
         g.clamp_(-clip_value, clip_value)  # type: ignore[attr-defined]
+
+
+def _scale(grads: list[Tensor], max_norm: float, total: Tensor) -> None:
+    factor = ops.clamp(max_norm / (total + 1e-6), max=1.0)
+    for g in grads:
+        g.mul_(factor.to(g.dtype))  # type: ignore[attr-defined]
 
 
 def _total(op: str, tensors: list[Tensor], norm_type: float, error_if_nonfinite: bool) -> Tensor:
@@ -91,4 +123,4 @@ def _listed(tensors: Tensor | Iterable[Tensor]) -> list[Tensor]:
     return [tensors] if isinstance(tensors, Tensor) else list(tensors)
 
 
-__all__ = ["clip_grad_norm_", "clip_grad_value_", "get_total_norm"]
+__all__ = ["clip_grad_norm_", "clip_grad_value_", "clip_grads_with_norm_", "get_total_norm"]
