@@ -13,7 +13,7 @@ from clearprop.nn import init
 
 SHAPE = (200, 100)
 RANDOM = [name for name in init.__all__ if name not in
-          {"calculate_gain", "constant_", "ones_", "zeros_", "eye_"}]  # fmt: skip
+          {"calculate_gain", "constant_", "ones_", "zeros_", "eye_", "dirac_"}]  # fmt: skip
 OPTIONS = {"sparse_": {"sparsity": 0.25}}
 
 
