@@ -24,6 +24,7 @@ from clearprop.nn.activations import (
     Softsign,
     Tanh,
 )
+from clearprop.nn.attention import MultiheadAttention
 from clearprop.nn.containers import ModuleDict, ModuleList, Sequential
 from clearprop.nn.distance import Bilinear, CosineSimilarity, PairwiseDistance
 from clearprop.nn.dropout import (
@@ -88,6 +89,13 @@ from clearprop.nn.piecewise import (
 )
 from clearprop.nn.recurrent import GRU, LSTM, RNN, GRUCell, LSTMCell, RNNBase, RNNCell, RNNCellBase
 from clearprop.nn.state import StateDictError
+from clearprop.nn.transformer import (
+    Transformer,
+    TransformerDecoder,
+    TransformerDecoderLayer,
+    TransformerEncoder,
+    TransformerEncoderLayer,
+)
 
 __all__ = [
     "CELU",
@@ -147,6 +155,7 @@ __all__ = [
     "MultiLabelMarginLoss",
     "MultiLabelSoftMarginLoss",
     "MultiMarginLoss",
+    "MultiheadAttention",
     "NLLLoss",
     "PReLU",
     "PairwiseDistance",
@@ -176,6 +185,11 @@ __all__ = [
     "Tanh",
     "Tanhshrink",
     "Threshold",
+    "Transformer",
+    "TransformerDecoder",
+    "TransformerDecoderLayer",
+    "TransformerEncoder",
+    "TransformerEncoderLayer",
     "TripletMarginLoss",
     "TripletMarginWithDistanceLoss",
     "Unflatten",

@@ -20,6 +20,7 @@ from clearprop.nn.functional.activation import (
     softplus,
     softsign,
 )
+from clearprop.nn.functional.attention import scaled_dot_product_attention
 from clearprop.nn.functional.classification import cross_entropy, nll_loss
 from clearprop.nn.functional.distance import cosine_similarity, pairwise_distance
 from clearprop.nn.functional.dropout import (
@@ -55,6 +56,7 @@ from clearprop.nn.functional.margin import (
     triplet_margin_loss,
     triplet_margin_with_distance_loss,
 )
+from clearprop.nn.functional.multihead import multi_head_attention_forward
 from clearprop.nn.functional.normalization import (
     batch_norm,
     group_norm,
@@ -202,6 +204,7 @@ __all__ = [
     "max_unpool3d",
     "mish",
     "mse_loss",
+    "multi_head_attention_forward",
     "multi_margin_loss",
     "multilabel_margin_loss",
     "multilabel_soft_margin_loss",
@@ -221,6 +224,7 @@ __all__ = [
     "rms_norm",
     "rrelu",
     "rrelu_",
+    "scaled_dot_product_attention",
     "selu",
     "selu_",
     "sigmoid",

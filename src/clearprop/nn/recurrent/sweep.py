@@ -1,87 +1,31 @@
-"""A recurrent layer's way through time as one primitive, and its derivative as another.
-
-In eager mode each is one kernel: a few NumPy calls per step, and one matrix product for the weights
-of all steps. Where derivatives of derivatives are wanted, the sweep is run again in ops and
-differentiated by the tape.
+"""A recurrent layer's way through time as one primitive, and its derivative as another. In eager
+mode each is one kernel: a few NumPy calls per step, and one matrix product for the weights of all
+steps.
 """
 
 from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from clearprop.autograd import Function, enable_grad, grad
-from clearprop.core import (
-    Aval,
-    Composed,
-    Example,
-    Primitive,
-    Tensor,
-    apply_many,
-    float64,
-    local,
-    primitive,
-)
+from clearprop.core import Aval, float64
+from clearprop.nn.composed import Pair, pair
 from clearprop.nn.recurrent import kernels as on_arrays
 from clearprop.nn.recurrent import steps
 from clearprop.nn.recurrent.calculus import Arrays, Tensors
 
-
-@dataclass(frozen=True)
-class Sweep:
-    """A primitive, the primitive of its derivative, and how many of its results are for users: the
-    others are kept for the derivative. `function` is the sweep in ops.
-    """
-
-    forward: Primitive
-    backward: Primitive
-    function: Callable[..., Any]
-    results: int
-
-    def __call__(self, *inputs: Tensor, **params: Any) -> tuple[Tensor, ...]:
-        return _Run.apply(self, params, *inputs)  # type: ignore[no-any-return]
-
-
-class _Run(Function):
-    """The sweep with its derivative."""
-
-    @staticmethod
-    def forward(ctx: Any, sweep: Sweep, params: dict[str, Any], *inputs: Tensor) -> Any:
-        outs = apply_many(sweep.forward, *inputs, **params)
-        ctx.sweep, ctx.params = sweep, params
-        kept = (outs[0], *outs[sweep.results :])  # hidden states, and what is no result
-        ctx.save_for_backward(*inputs, *kept)
-        return outs[: sweep.results]
-
-    @staticmethod
-    def backward(ctx: Any, *gs: Tensor) -> Any:
-        sweep, params = ctx.sweep, ctx.params
-        n = sweep.forward.arity
-        inputs, kept = ctx.saved_tensors[:n], ctx.saved_tensors[n:]
-        if local.c.grad:
-            wanted = ctx.needs_input_grad[2:]
-            return None, None, *_again(sweep, params, inputs, wanted, gs)
-        return None, None, *apply_many(sweep.backward, *gs, *kept, *inputs, **params)
-
-
-def _again(sweep: Sweep, params: Any, inputs: Any, wanted: Any, gs: Any) -> list[Tensor | None]:
-    """The cotangents of the inputs, recorded."""
-    with enable_grad():
-        outs = sweep.function(*inputs, **params)[: sweep.results]
-        xs = [x for x, w in zip(inputs, wanted, strict=True) if w]
-        found = iter(grad(outs, xs, gs, create_graph=True, materialize_grads=True))
-    return [next(found) if w else None for w in wanted]
+# examples of five rows in three steps of two, two and one
+_WAYS = [{"runs": ((2, 2), (1, 1)), "reverse": reverse} for reverse in (False, True)]
 
 
 def _f(*shape: int) -> Aval:
     return Aval(shape, float64)
 
 
-def _entry(
+def _sweep(
     name: str,
     doc: str,
     forward: Callable[..., Any],
@@ -90,42 +34,23 @@ def _entry(
     results: int,
     inputs: tuple[Aval, ...],
     kernels: tuple[Callable[..., Any], Callable[..., Any]] | None = None,
-) -> Sweep:
-    """Both primitives of one kind of layer. `inputs`: an example, of five rows in three steps of
-    two, two and one.
+) -> Pair:
+    """Both primitives of one kind of layer; the derivative gets the states of all steps, and what
+    is no result.
     """
-    outs = shape(*inputs)
-    kept = (outs[0], *outs[results:])
-    examples = [
-        {"runs": ((2, 2), (1, 1)), "reverse": False},
-        {"runs": ((2, 2), (1, 1)), "reverse": True},
-    ]
     if kernels is None:
         kernels = functools.partial(forward, Arrays), functools.partial(backward, Arrays)
-    arity, function = len(inputs), functools.partial(forward, Tensors)
-    return Sweep(
-        primitive(
-            name,
-            doc=f"{doc}: the states of all steps, the last ones, and what the derivative needs.",
-            eager=_on_rows(kernels[0]),
-            shape=lambda *avals, **_: shape(*avals),
-            vjp=(None,) * arity,
-            lower=Composed(function),
-            outputs=len(outs),
-            examples=[Example(inputs, p) for p in examples],
-        ),
-        primitive(
-            f"{name}_back",
-            doc=f"The derivative of {name}: the cotangents of its inputs.",
-            eager=_on_rows(kernels[1]),
-            shape=lambda *avals, **_: avals[-arity:],
-            vjp=(None,) * (results + len(kept) + arity),
-            lower=Composed(functools.partial(backward, Tensors)),
-            outputs=arity,
-            examples=[Example((*outs[:results], *kept, *inputs), p) for p in examples],
-        ),
-        function,
-        results,
+    n = len(shape(*inputs))
+    return pair(
+        name,
+        doc=f"{doc}: the states of all steps, the last ones, and what the derivative needs.",
+        kernels=(_on_rows(kernels[0]), _on_rows(kernels[1])),
+        functions=(functools.partial(forward, Tensors), functools.partial(backward, Tensors)),
+        shape=lambda *avals, **_: shape(*avals),
+        results=results,
+        keeps=(0, *range(results, n)),
+        inputs=inputs,
+        params=_WAYS,
     )
 
 
@@ -155,8 +80,8 @@ def _gru_shape(x: Aval, w: Aval, h0: Aval, b: Aval) -> tuple[Aval, ...]:
     return Aval((n, k), x.dtype), h0, Aval((n, 4 * k), x.dtype)
 
 
-def _rnn(name: str, relu: bool) -> Sweep:
-    return _entry(
+def _rnn(name: str, relu: bool) -> Pair:
+    return _sweep(
         f"rnn_{name}",
         f"Elman's layer through time, h = {name}(x + h W^T)",
         functools.partial(steps.rnn, relu=relu),
@@ -167,9 +92,9 @@ def _rnn(name: str, relu: bool) -> Sweep:
     )
 
 
-def _lstm(name: str, doc: str, inputs: tuple[Aval, ...]) -> Sweep:
+def _lstm(name: str, doc: str, inputs: tuple[Aval, ...]) -> Pair:
     kernels = on_arrays.lstm, on_arrays.lstm_back
-    return _entry(name, doc, steps.lstm, steps.lstm_back, _lstm_shape, 3, inputs, kernels)
+    return _sweep(name, doc, steps.lstm, steps.lstm_back, _lstm_shape, 3, inputs, kernels)
 
 
 RNN_TANH, RNN_RELU = _rnn("tanh", False), _rnn("relu", True)
@@ -183,7 +108,7 @@ LSTM_PROJECTED = _lstm(
     "A long short-term memory with projected output",
     (_f(5, 12), _f(12, 2), _f(2, 2), _f(2, 3), _f(2, 3)),
 )
-GRU = _entry(
+GRU = _sweep(
     "gru",
     "Gated recurrent units through time",
     steps.gru,
