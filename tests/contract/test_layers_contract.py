@@ -67,6 +67,23 @@ def squared_distance(x, y):
     return ((x - y) ** 2).sum(-1)
 
 
+OUT = "NonDynamicallyQuantizableLinear(in_features=2, out_features=2, bias=True)"
+SELF = f"MultiheadAttention(\n    (out_proj): {OUT}\n  )"
+FEED = (
+    "  (linear1): Linear(in_features=2, out_features=3, bias=True)\n"
+    "  (dropout): Dropout(p=0.1, inplace=False)\n"
+    "  (linear2): Linear(in_features=3, out_features=2, bias=True)\n"
+)
+
+
+def norms(n):
+    """How the norms and dropouts of a Transformer layer are printed."""
+    norm = "LayerNorm((2,), eps=1e-05, elementwise_affine=True, bias=True)"
+    lines = [f"  (norm{i + 1}): {norm}\n" for i in range(n)]
+    lines += [f"  (dropout{i + 1}): Dropout(p=0.1, inplace=False)\n" for i in range(n)]
+    return "".join(lines)
+
+
 ENTRIES = {
     "Linear": [
         Entry(lambda: nn.Linear(4, 2), (X,), "Linear(in_features=4, out_features=2, bias=True)"),
@@ -432,6 +449,39 @@ ENTRIES = {
             (0, 1),
         )
     ],
+    "MultiheadAttention": [
+        Entry(
+            lambda: joined(nn.MultiheadAttention(2, 2)),
+            (numbers(2, 2, 2), numbers(3, 2, 2, seed=1), numbers(3, 2, 2, seed=2)),
+            f"MultiheadAttention(\n  (out_proj): {OUT}\n)",
+            (0, 1, 2),
+        ),
+        Entry(
+            lambda: joined(nn.MultiheadAttention(2, 2, dropout=0.5, add_bias_kv=True, kdim=3)),
+            (numbers(2, 2, 2), numbers(3, 2, 3, seed=1), numbers(3, 2, 2, seed=2)),
+            f"MultiheadAttention(\n  (out_proj): {OUT}\n)",
+            (0, 1, 2),
+            modal=True,
+        ),
+    ],
+    "TransformerEncoderLayer": [
+        Entry(
+            lambda: nn.TransformerEncoderLayer(2, 2, 3, batch_first=True, activation="gelu"),
+            (numbers(1, 3, 2),),
+            f"TransformerEncoderLayer(\n  (self_attn): {SELF}\n{FEED}{norms(2)})",
+            modal=True,
+        )
+    ],
+    "TransformerDecoderLayer": [
+        Entry(
+            lambda: nn.TransformerDecoderLayer(2, 2, 3, 0.0, norm_first=True),
+            (numbers(2, 1, 2), numbers(2, 1, 2, seed=1)),
+            f"TransformerDecoderLayer(\n  (self_attn): {SELF}\n  (multihead_attn): {SELF}\n"
+            f"{FEED}{norms(3)})".replace("p=0.1", "p=0.0"),
+            (0, 1),
+            twice=False,  # takes long; an encoder layer has the same parts
+        )
+    ],
     "ReLU": [Entry(nn.ReLU, (X,), "ReLU()")],
     "ReLU6": [Entry(nn.ReLU6, (X * 4,), "ReLU6()")],
     "LeakyReLU": [Entry(lambda: nn.LeakyReLU(0.2), (X,), "LeakyReLU(negative_slope=0.2)")],
@@ -524,6 +574,8 @@ HOLDERS = {
     "ParameterList",
     "ParameterDict",
 }
+# Made of layers that have entries; tests/nn/test_attention.py is about them.
+HOLDERS |= {"Transformer", "TransformerEncoder", "TransformerDecoder"}
 CASES = [
     pytest.param(entry, id=f"{name}-{i}")
     for name, entries in ENTRIES.items()

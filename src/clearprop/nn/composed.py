@@ -19,10 +19,12 @@ from clearprop.core import (
     Primitive,
     Tensor,
     apply_many,
+    apply_view,
     local,
     primitive,
 )
 from clearprop.core.primitive import LOOP, Batch
+from clearprop.ops.movement import reshape_p
 
 
 @dataclass(frozen=True)
@@ -64,8 +66,13 @@ class _Run(Function):
 def _again(pair: Pair, params: Any, inputs: Any, wanted: Any, gs: Any) -> list[Tensor | None]:
     """The cotangents of the inputs, recorded."""
     with enable_grad():
-        outs = pair.function(*inputs, **params)[: pair.results]
-        xs = [x for x, w in zip(inputs, wanted, strict=True) if w]
+        # one tensor may come in several times: each time stands for itself
+        apart = [
+            apply_view(reshape_p, x, {"shape": x.shape}) if w else x
+            for x, w in zip(inputs, wanted, strict=True)
+        ]
+        outs = pair.function(*apart, **params)[: pair.results]
+        xs = [x for x, w in zip(apart, wanted, strict=True) if w]
         found = iter(grad(outs, xs, gs, create_graph=True, materialize_grads=True))
     return [next(found) if w else None for w in wanted]
 
