@@ -13,6 +13,7 @@ import threading
 import time
 import warnings
 from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 from typing import Any
@@ -58,6 +59,16 @@ class Version:
     binding: Binding | None = None
     unbound: str = ""  # why calls go through Python
     targets: list[int | None] = field(default_factory=list)  # arguments whose gradients are set
+    waiting: Future[Program] | None = None  # compiled in another thread; no program until then
+
+    def ready(self) -> bool:
+        """Whether there is code.
+
+        Errors: what went wrong while it was made.
+        """
+        if self.waiting is not None and self.waiting.done():
+            self.program, self.waiting = self.waiting.result(), None
+        return self.waiting is None
 
     def __post_init__(self) -> None:
         graph = self.traced.graph
@@ -236,10 +247,13 @@ class Compiled(NativeCallable):
     `explain()` tells what was compiled, why, and what runs in eager mode inside.
     """
 
-    def __init__(self, function: Callable[..., Any], threads: int = 1) -> None:
+    def __init__(
+        self, function: Callable[..., Any], threads: int = 1, background: bool = False
+    ) -> None:
         super().__init__()
         self.function = function
         self.threads = threads
+        self.background = background
         self.versions: dict[Any, list[Version]] = {}
         self.programs: dict[str, Program] = {}
         self.lock = threading.RLock()
@@ -256,7 +270,7 @@ class Compiled(NativeCallable):
         return self._slow(*args, **kwargs)  # where calls do not go to machine code at once
 
     def __reduce__(self) -> Any:
-        return (type(self), (self.function, self.threads))
+        return (type(self), (self.function, self.threads, self.background))
 
     def _slow(self, *args: Any, **kwargs: Any) -> Any:
         """A call that goes through Python."""
@@ -267,20 +281,26 @@ class Compiled(NativeCallable):
             return self.function(*args, **kwargs)
         with self.lock:
             version = self.version(args, kwargs)
-            if version.binding is not None and not self._again and not watch.wanted():
-                version.binding.refresh()
-                self._again = True
-                try:
-                    return self(*args, **kwargs)
-                finally:
-                    self._again = False
-            given = tensors_in((args, kwargs))
-            if version.overlaps(given) or version.adds_to_arguments(given):
-                return self.function(*args, **kwargs)
-            result = version.run(given)
-            if not watch.wanted():
-                self._bind(version, args, kwargs)
-            return result
+            if version.ready():
+                return self._run(version, args, kwargs)
+        return self.function(*args, **kwargs)
+
+    def _run(self, version: Version, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """A call of a version, and the next one without Python."""
+        if version.binding is not None and not self._again and not watch.wanted():
+            version.binding.refresh()
+            self._again = True
+            try:
+                return self(*args, **kwargs)
+            finally:
+                self._again = False
+        given = tensors_in((args, kwargs))
+        if version.overlaps(given) or version.adds_to_arguments(given):
+            return self.function(*args, **kwargs)
+        result = version.run(given)
+        if not watch.wanted():
+            self._bind(version, args, kwargs)
+        return result
 
     def _bind(self, version: Version, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         """Make the next call of this kind go without Python, if it can."""
@@ -404,16 +424,23 @@ class Compiled(NativeCallable):
         traced = traced.with_graph(graph)
         printed = text(graph)
         program = self.programs.get(printed)
-        again = program is not None
-        if program is None:
-            program = self.programs[printed] = Program(graph, printed, self.threads)
+        again, waiting = program is not None, None
+        if program is None and self.background:
+            waiting = _background().submit(self._program, graph, printed)
+        elif program is None:
+            program = self._program(graph, printed)
         seconds = time.perf_counter() - start
-        version = Version(traced, program, Names(self.function), reason, seconds)
+        version = Version(traced, program, Names(self.function), reason, seconds, waiting=waiting)  # type: ignore[arg-type]
         place = {id(t): i for i, t in enumerate(stands)}
         version.targets = [place.get(id(e.tensor())) for e in traced.gradients]
         if flags.debug:
             _log(self._name, version, again)
         return version
+
+    def _program(self, graph: Graph, printed: str) -> Program:
+        """The machine code of a graph."""
+        program = self.programs[printed] = Program(graph, printed, self.threads)
+        return program
 
     def _called(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         return self.function(*args, **kwargs)
@@ -443,7 +470,7 @@ class Compiled(NativeCallable):
         if not _plainly(local.c):
             with self.lock:
                 version = self.version(first, {})
-                if version.in_one_call() and not watch.wanted():
+                if version.ready() and version.in_one_call() and not watch.wanted():
                     if k in version.bound and k in self.directly and not self._again:
                         version.bound[k].refresh()
                         self._again = True
@@ -479,7 +506,7 @@ class Compiled(NativeCallable):
         if instance is None:
             return self
         method = self.function.__get__(instance, owner)  # type: ignore[attr-defined]
-        bound = Compiled(method, self.threads)
+        bound = Compiled(method, self.threads, self.background)
         instance.__dict__[self._name] = bound
         return bound
 
@@ -487,7 +514,19 @@ class Compiled(NativeCallable):
         return f"<compiled {self._name}>"
 
 
-def compile(function: Callable[..., Any] | None = None, *, threads: int = 1) -> Any:
+@functools.cache
+def _background() -> ThreadPoolExecutor:
+    """The thread in which code is made while functions run in eager mode."""
+    return ThreadPoolExecutor(1, "clearprop compiles")
+
+
+if hasattr(os, "register_at_fork"):  # a child process has none of its parent's threads
+    os.register_at_fork(after_in_child=_background.cache_clear)
+
+
+def compile(
+    function: Callable[..., Any] | None = None, *, threads: int = 1, background: bool = False
+) -> Any:
     """A function of tensors as native code; use it as a decorator.
 
     The function may read and update what a training step does: modules, optimizers, buffers, random
@@ -500,6 +539,10 @@ def compile(function: Callable[..., Any] | None = None, *, threads: int = 1) -> 
     parts do not depend on what else runs, so n threads give the same bits in every run, and the
     numbers of one thread up to rounding. It pays for steps of a fraction of a millisecond or more,
     on cores that have nothing else to do.
+
+    With `background=True` no call waits for code: it is made in another thread, and calls run in
+    eager mode until it is there. At which call that is, and so the last digits of what is
+    computed, differs from run to run.
 
     Errors: TraceError where the function decides on a value of a tensor (`if loss > 1`, `.item()`).
 
@@ -515,10 +558,10 @@ def compile(function: Callable[..., Any] | None = None, *, threads: int = 1) -> 
     if threads > 1 and os.name == "nt":
         raise ValueError("compile: threads wants POSIX threads, which Windows has not; take 1")
     if function is None:
-        return functools.partial(compile, threads=threads)
+        return functools.partial(compile, threads=threads, background=background)
     if not callable(function):
         raise TypeError(f"compile: wants a function, got {type(function).__name__}")
-    return function if isinstance(function, Compiled) else Compiled(function, threads)
+    return function if isinstance(function, Compiled) else Compiled(function, threads, background)
 
 
 def _plainly(c: Any) -> bool:
@@ -580,6 +623,9 @@ def _leaves(part: Any) -> Any:
 def _described(version: Version) -> list[str]:
     graph, program = version.traced.graph, version.program
     inputs = ", ".join(str(v.aval) for v in graph.inputs[: version.traced.arguments])
+    if version.waiting is not None:
+        return [f"  ({inputs}): {len(graph)} equations, compiled in the background until now,"
+                f" because {version.reason}"]  # fmt: skip
     source = "from the cache" if program.code.cached else "new code"
     lines = [
         f"  ({inputs}): {len(graph)} equations in {program.layout.kernels} kernels,"
