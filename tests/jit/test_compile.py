@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import gc
 import threading
+import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -384,29 +386,48 @@ def test_too_many_versions_are_told():
     globals()["SCALE"] = 2.0
 
 
-def test_threads_call_and_compile_at_once():
+def work_in_threads(seconds, least):
+    """8 threads call functions that they share, and compile some of their own."""
     shapes = [(2, 3), (4, 3), (5, 3)]
     f = cp.compile(lambda x: (cp.tanh(x @ x.mT) ** 2).sum(0))
-    wrong, stop = [], threading.Event()
+    long = cp.compile(lambda x: (x @ x.mT).sum(0))  # runs without Python's lock
+    big = cp.tensor(np.random.default_rng(0).uniform(-1, 1, (192, 128)))
+    total = long(big).numpy().copy()
+    wrong, done, end = [], [], time.monotonic() + seconds
 
     def work(seed):
         rng = np.random.default_rng(seed)
-        own = cp.compile(lambda x: cp.exp(x).sum() + seed)
-        for _ in range(30):
+        turns = 0
+        while turns < least or time.monotonic() < end:
+            if turns % 50 == 0:
+                own = cp.compile(lambda x, add=seed + turns: cp.exp(x).sum() + add)
+                now = seed + turns
             x = cp.tensor(rng.uniform(-1, 1, shapes[rng.integers(3)]))
             a = x.numpy().astype(np.float64)
             if not np.allclose(f(x).numpy(), (np.tanh(a @ a.T) ** 2).sum(0), atol=1e-5):
                 wrong.append("shared")
-            if not np.isclose(own(x).item(), np.exp(a).sum() + seed, atol=1e-4):
+            if not np.isclose(own(x).item(), np.exp(a).sum() + now, atol=1e-4):
                 wrong.append("own")
-        stop.set()
+            if turns % 5 == 0 and not (long(big).numpy() == total).all():
+                wrong.append("long")
+            turns += 1
+        done.append(turns)
 
     threads = [threading.Thread(target=work, args=(i,)) for i in range(8)]
     for t in threads:
         t.start()
     for t in threads:
         t.join()
-    assert stop.is_set() and not wrong
+    assert len(done) == 8 and not wrong
+
+
+def test_threads_call_and_compile_at_once():
+    work_in_threads(seconds=0, least=30)
+
+
+@pytest.mark.nightly
+def test_threads_call_and_compile_for_a_minute():
+    work_in_threads(seconds=60, least=1000)
 
 
 def resident():
@@ -414,20 +435,34 @@ def resident():
         return int(file.read().split()[1]) * 4096
 
 
-@pytest.mark.nightly
-def test_compiled_and_dropped_code_goes():
+def grown(cycles):
+    """By how many bytes the process grows while functions are compiled, called and dropped."""
+
     def cycle(i):
         f = cp.compile(lambda x: (cp.exp(x @ x.mT) + float(i % 7)).sum())
-        f(X)
+        for _ in range(3):
+            f(X)
+            f.run(2, (cp.stack([X, X]),))
 
     for i in range(20):
         cycle(i)
     gc.collect()
     before = resident()
-    for i in range(500):
+    for i in range(cycles):
         cycle(i)
     gc.collect()
-    assert resident() - before < 20e6
+    return resident() - before
+
+
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="memory is asked of Linux")
+def test_compiled_and_dropped_code_goes():
+    assert grown(60) < 10e6
+
+
+@pytest.mark.nightly
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="memory is asked of Linux")
+def test_much_compiled_and_dropped_code_goes():
+    assert grown(500) < 20e6
 
 
 def test_an_argument_that_the_function_also_knows_is_not_mistaken_for_it():

@@ -20,7 +20,7 @@ from clearprop.jit.guards import Names
 from clearprop.jit.program import Program
 
 KEPT = 4096  # bytes up to which the memory of a result is used again when nobody has it any more
-LONG = 2e6  # multiplications of a step from which on other threads may run meanwhile
+LONG = 5e5  # multiplications of a step, a few microseconds, from which on other threads may run
 Gradients = dict[int, tuple[Tensor, np.ndarray]]  # by the id of the tensor that they belong to
 
 
