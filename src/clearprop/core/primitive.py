@@ -83,6 +83,17 @@ class Contract:
 
 
 @dataclass(frozen=True)
+class Pool:
+    """Joins windows over the last axes ("max", which tells the winners too, or "add"). `part`:
+    "input" for the adjoint, of (g, winners) or (g); "pick" for the winners' elements of (x,
+    winners).
+    """
+
+    combine: str
+    part: str = ""
+
+
+@dataclass(frozen=True)
 class Opaque:
     """Calls back to the eager kernel; `why` is logged when a compiled step does so. `elementwise`
     says that it works element by element, as a Map does, without a formula.
@@ -101,7 +112,7 @@ class Composed:
     function: Callable[..., Any]
 
 
-Lowering = Map | Reduce | Scan | Indexed | View | Contract | Opaque | Composed
+Lowering = Map | Reduce | Scan | Indexed | Pool | View | Contract | Opaque | Composed
 
 # With a batch axis in front of every input: ALIGNED, params that count axes move along (what all
 # kinds but Contract, Opaque, Indexed and Composed mean); LEADING, any axes in front are batch axes

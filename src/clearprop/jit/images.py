@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from clearprop.jit.access import Shape
 from clearprop.jit.special import Spot, shifted, transfer
 from clearprop.jit.target import Target
-from clearprop.jit.writer import SIZES, Writer, stored
+from clearprop.jit.writer import SIZES, Writer, number, splat, stored
 
 
 @dataclass(frozen=True)
@@ -99,14 +99,15 @@ def _range(n: int, size: int, before: int, spread: int) -> tuple[int, int]:
     return first, min(n, (size - 1 - before) // spread + 1)
 
 
-def fill(w: Writer, target: Target, at: str, count: int, d: str) -> None:
-    """Zeros."""
+def fill(w: Writer, target: Target, at: str, count: int, d: str, value: float | int = 0) -> None:
+    """The same number everywhere."""
     lanes = target.vector_bits // (8 * SIZES[d])
     kind = f"<{lanes} x {stored(d)}>"
     whole = count - count % lanes
     if whole:
         with w.loop(whole, lanes) as i:
             to = w.emit(f"getelementptr {stored(d)}, ptr {at}, i64 {i}")
-            w.do(f"store {kind} zeroinitializer, ptr {to}, align {SIZES[d]}")
+            w.do(f"store {kind} {splat(value, d, lanes)}, ptr {to}, align {SIZES[d]}")
     for j in range(whole, count):
-        w.do(f"store {stored(d)} 0.0, ptr {shifted(w, at, j, d)}, align {SIZES[d]}")
+        one = f"{stored(d)} {number(value, d)}"
+        w.do(f"store {one}, ptr {shifted(w, at, j, d)}, align {SIZES[d]}")

@@ -10,17 +10,14 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 
-from clearprop.core import Aval, Contract, Indexed, Map, Reduce, Scan, View
+from clearprop.core import Aval, Contract, Indexed, Map, Pool, Reduce, View
 from clearprop.graph import Equation, Graph, Var
 from clearprop.graph.formula import Call, Constant, Input, Tree, formula_of
 from clearprop.jit.access import Access, Shape, row_major, squeezed, through, whole
-from clearprop.jit.correlation import Convolve
 from clearprop.jit.expressions import why_not
-from clearprop.jit.indexing import by_index
 from clearprop.jit.nest import LARGEST, Counter, Member, Nest, Read, read_of
-from clearprop.jit.scan import Running
 from clearprop.jit.special import Special
-from clearprop.jit.weightsum import WeightSum
+from clearprop.jit.specials import special_of
 
 COMBINES = {"add", "max", "min", "mul", "or", "and"}
 ARGUMENTS = {"argmax": "max", "argmin": "min"}
@@ -92,8 +89,10 @@ def makes(kernel: Kernel) -> list[Var]:
     match kernel:
         case Nest():
             return list(dict.fromkeys(m.out for m in kernel.members))
-        case Product() | Special():
+        case Product():
             return [kernel.out]
+        case Special():
+            return [kernel.out, *kernel.more]
         case Callback():
             return list(kernel.equation.outputs)
 
@@ -151,7 +150,7 @@ class _Scheduler:
             if not self._epilogue(equation, inputs):
                 self._join(member)
         else:
-            self._append(_special(equation, inputs) or Callback(equation, inputs, member))
+            self._append(special_of(equation, inputs) or Callback(equation, inputs, member))
 
     def _matrix(self, equation: Equation, x: Access) -> Access:
         """x if its rows or its columns lie packed in memory, else a copy of it."""
@@ -221,6 +220,11 @@ class _Scheduler:
             return _reduction(equation, inputs, kind.combine)
         if isinstance(kind, Reduce) and kind.combine in ARGUMENTS:
             return self._argument(equation, inputs[0], ARGUMENTS[kind.combine])
+        if isinstance(kind, Pool) and kind.combine == "add" and not kind.part:
+            dims = _whole_windows(equation, inputs[0].shape)
+            if dims:
+                (x,) = inputs
+                return _joined(equation, Input(0), (read_of(x),), x.shape, dims, "add")
         if isinstance(kind, Indexed) and kind.along:
             at = self.place.get(inputs[0].base, -1)
             made_by_loops = at >= 0 and isinstance(self.kernels[at], Nest)
@@ -356,6 +360,15 @@ def _is_reduction(equation: Equation) -> bool:
     return "keepdim" in equation.params
 
 
+def _whole_windows(equation: Equation, shape: Shape) -> set[int]:
+    """The axes of windows that are as large as they."""
+    p = equation.params
+    first = len(shape) - len(p["kernel"])
+    if p["kernel"] != shape[first:] or any(map(any, p["padding"])):
+        return set()
+    return set(range(first, len(shape)))
+
+
 def _map(equation: Equation, inputs: tuple[Access, ...]) -> Member | str:
     out = equation.output
     try:
@@ -406,29 +419,6 @@ def _joined(
         combine=combine if reduced else None,
         reduced=reduced,
     )  # fmt: skip
-
-
-def _special(equation: Equation, inputs: tuple[Access, ...]) -> Special | None:
-    """A kernel of its own for an equation, if there is one."""
-    kind, d = equation.prim.lower, equation.outputs[0].aval.dtype.short
-    if _is_empty(equation):
-        return None
-    if isinstance(kind, Indexed) and (kind.writes != "add" or d != "f16"):
-        return by_index(equation, inputs, kind)
-    if isinstance(kind, Contract) and d in ("f32", "f64"):
-        match kind.form:
-            case "windows":
-                return Convolve(equation, inputs, equation.output)
-            case "windows, input":
-                size = equation.params["size"]
-                return Convolve(equation, inputs, equation.output, size=size)
-            case "windows, weight":
-                return WeightSum(equation, inputs, equation.output)
-    if isinstance(kind, Scan) and d != "f16":
-        (x,) = inputs
-        dim = equation.params["dim"] % len(x.shape)
-        return Running(equation, inputs, equation.output, 0, combine=kind.combine, dim=dim)
-    return None
 
 
 def _choice(equation: Equation, inputs: tuple[Access, ...], widest: int) -> Member | str:

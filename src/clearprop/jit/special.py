@@ -32,12 +32,15 @@ class Code:
 
 @dataclass(eq=False)
 class Special(ABC):
-    """out, worked out of the inputs. `over`: the input in whose memory it may be worked out."""
+    """out (and `more`), worked out of the inputs. `over`: the input in whose memory out may be
+    worked out.
+    """
 
     equation: Equation
     inputs: tuple[Access, ...]
     out: Var
     over: int | None = None
+    more: tuple[Var, ...] = ()
 
     @abstractmethod
     def write(self, target: Target, in_place: bool) -> Code:
@@ -124,12 +127,18 @@ def transfer(
             _join(w, d, 1, a, b, False, combine)
             return
         n, s, t = sizes[-1], from_strides[-1], to_strides[-1]
+        lanes = target.vector_bits // (8 * SIZES[d])
+        if t == 1 and 2 <= s <= 4 and n > lanes and combine == "set":
+            done = (n - 1) // lanes * lanes  # what is read at last is wanted
+            with w.loop(done, lanes) as i:
+                x, y = moved(w, Spot(a, (s,)), [i], d), moved(w, Spot(b, (1,)), [i], d)
+                _pick(w, d, lanes, s, x, y)
+            a, b, n = shifted(w, a, done * s, d), shifted(w, b, done, d), n - done
         if t != 1 or s not in (0, 1):
             with w.loop(n) as i:
                 x, y = moved(w, Spot(a, (s,)), [i], d), moved(w, Spot(b, (t,)), [i], d)
                 _join(w, d, 1, x, y, False, combine)
             return
-        lanes = target.vector_bits // (8 * SIZES[d])
         whole = n - n % lanes
         if whole:
             with w.loop(whole, lanes) as i:
@@ -140,6 +149,15 @@ def transfer(
             x, y = shifted(w, a, whole * s, d), shifted(w, b, whole, d)
             _join(w, d, lanes, x, y, not s, combine)
             whole += lanes
+
+
+def _pick(w: Writer, d: str, lanes: int, step: int, a: str, b: str) -> None:
+    """Every step-th of many neighbours."""
+    kind, long = f"<{lanes} x {stored(d)}>", f"<{lanes * step - step + 1} x {stored(d)}>"
+    x = w.emit(f"load {long}, ptr {a}, align {SIZES[d]}")
+    picks = ", ".join(f"i32 {i * step}" for i in range(lanes))
+    x = w.emit(f"shufflevector {long} {x}, {long} poison, <{lanes} x i32> <{picks}>")
+    w.do(f"store {kind} {x}, ptr {b}, align {SIZES[d]}")
 
 
 def _join(w: Writer, d: str, lanes: int, a: str, b: str, spread: bool, combine: str) -> None:

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from clearprop.core import Aval, Example, Opaque, Tensor, apply, float64, int64, primitive, uint8
+from clearprop.core import Aval, Example, Pool, Tensor, apply, float64, int64, primitive, uint8
 from clearprop.core.primitive import LEADING
 from clearprop.ops import pooling_kernels as kernels
 from clearprop.ops.convolution_kernels import output_size
@@ -71,7 +71,7 @@ MAX_POOL = primitive(
     eager=kernels.max_pool,
     shape=_max_shape,
     vjp=(lambda g, out, x_aval, **params: _max_rule(g, out, x_aval, params),),
-    lower=Opaque("pools windows"),
+    lower=Pool("max"),
     batch=LEADING,
     outputs=2,
     examples=[Example((_f(*x),), p) for x, _, p in _CASES],
@@ -92,7 +92,7 @@ MAX_POOL_INPUT = primitive(
         lambda h, _out, _g, winners, *, size, **params: apply(MAX_POOL_PICK, h, winners, **params),
         None,
     ),
-    lower=Opaque("pools windows"),
+    lower=Pool("max", "input"),
     batch=LEADING,
     examples=[
         Example((_f(*y), Aval(y, int64)), {**p, "size": x[-len(p["kernel"]) :]},
@@ -112,7 +112,7 @@ MAX_POOL_PICK = primitive(
         ),
         None,
     ),
-    lower=Opaque("pools windows"),
+    lower=Pool("max", "pick"),
     batch=LEADING,
     examples=[Example((_f(*x), Aval(y, int64)), p, (None, _winners(x, p))) for x, y, p in _CASES],
 )
@@ -129,7 +129,7 @@ SUM_POOL = primitive(
             SUM_POOL_INPUT, g, size=x_aval.shape[-len(params["kernel"]) :], **params
         ),
     ),
-    lower=Opaque("pools windows"),
+    lower=Pool("add"),
     batch=LEADING,
     examples=[Example((_f(*x),), p) for x, _, p in _SUMS],
 )
@@ -140,7 +140,7 @@ SUM_POOL_INPUT = primitive(
     eager=kernels.sum_pool_input,
     shape=lambda g, *, size, **_: Aval((*g.shape[: -len(size)], *size), g.dtype),
     vjp=(lambda h, _out, _g, *, size, **params: apply(SUM_POOL, h, **params),),
-    lower=Opaque("pools windows"),
+    lower=Pool("add", "input"),
     batch=LEADING,
     examples=[Example((_f(*y),), {**p, "size": x[-len(p["kernel"]) :]}) for x, y, p in _SUMS],
 )
