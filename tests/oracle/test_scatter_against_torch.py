@@ -334,3 +334,34 @@ WRONG = [
 @pytest.mark.parametrize("row", rows(WRONG))
 def test_mistakes(row):
     raises_the_same(*row[1:])
+
+
+KEYWORDS = [
+    ("exp", lambda lib, x: lib.exp(input=x), X),
+    ("mul", lambda lib, x: lib.mul(input=x, other=x), X),
+    ("sum", lambda lib, x: lib.sum(input=x, dim=1), X),
+    ("softmax", lambda lib, x: lib.softmax(input=x, dim=1), X),
+    ("pow", lambda lib, x: lib.pow(x, exponent=2), X),
+    ("where", lambda lib, x: lib.where(x > 0, input=x, other=x * 2), X),
+    ("round", lambda lib, x: lib.round(x, decimals=1), X),
+    ("round", lambda lib, x: lib.round(x * 100, decimals=-1), X),
+    ("flip", lambda lib, x: lib.flip(x, dims=[0]), X),
+    ("flip", lambda lib, x: lib.flip(input=x, dims=(0, 1)), X),
+    ("roll", lambda lib, x: lib.roll(x, shifts=1, dims=0), X),
+    ("permute", lambda lib, x: lib.permute(x, dims=(1, 0)), X),
+    ("gather", lambda lib, x, i: lib.gather(input=x, dim=0, index=i), X, ROWS),
+    ("take_along_dim", lambda lib, x, i: lib.take_along_dim(x, indices=i, dim=0), X, ROWS),
+    ("scatter", lambda lib, x, i, s: lib.scatter(input=x, dim=0, index=i, src=s), X, APART, S),
+    ("addcmul", lambda lib, x: lib.addcmul(x, tensor1=x, tensor2=x, value=2), X),
+    ("mm", lambda lib, x: lib.mm(x, mat2=x.T), X),
+    ("lerp", lambda lib, x: lib.lerp(input=x, end=x * 2, weight=0.3), X),
+    ("index_select", lambda lib, x, i: lib.index_select(x, dim=0, index=i), X, TWICE),
+    ("cat", lambda lib, x: lib.cat(tensors=[x, x], dim=1), X),
+    ("topk", lambda lib, x: lib.topk(x, k=2, dim=1, largest=False), X),
+    ("clamp", lambda lib, x: lib.clamp(x, min=-0.5, max=0.5), X),
+]
+
+
+@pytest.mark.parametrize("row", rows(KEYWORDS))
+def test_keywords(row):
+    both(*row[1:])

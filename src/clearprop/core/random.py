@@ -257,9 +257,8 @@ class Generator:
     def multinomial(
         self, probs: np.ndarray, num_samples: int, replacement: bool = False
     ) -> np.ndarray:
-        """Indices drawn with unnormalised probabilities from each row (inverse cumulative sum, or
-        exponential races without replacement). The draws are right in distribution; they are not
-        PyTorch's stream.
+        """Indices drawn with unnormalised probabilities from each row: inverse cumulative sum, or
+        exponential races without replacement.
         """
         p = np.atleast_2d(np.asarray(probs, np.float64))
         if not np.isfinite(p).all() or (p < 0).any():

@@ -272,14 +272,14 @@ def unary(prim: Primitive, kind: str = FLOATS) -> Callable[[TensorLike], Tensor]
     float32 first.
     """
 
-    def op(x: TensorLike, *, out: Any = None) -> Tensor:
+    def op(input: TensorLike, *, out: Any = None) -> Tensor:
         if out is not None:
-            return out_.into(out, op(x), prim.name)  # type: ignore[no-any-return]
-        if x.__class__ in TENSORS:
-            d = x.value.dtype
+            return out_.into(out, op(input), prim.name)  # type: ignore[no-any-return]
+        if input.__class__ in TENSORS:
+            d = input.value.dtype
             if (d is _F32 or d is _F64) and kind is not BITS:
-                return apply1(prim, x)
-        t = tensor_of(x, prim.name)
+                return apply1(prim, input)
+        t = tensor_of(input, prim.name)
         category = t.dtype.category
         if kind == FLOATS and category != FLOAT:
             t = cast(t, get_default_dtype())
@@ -295,13 +295,13 @@ def binary(prim: Primitive, kind: str = ANY) -> Callable[[TensorLike, TensorLike
     float32 first.
     """
 
-    def general(x: TensorLike, y: TensorLike, *, out: Any = None) -> Tensor:
+    def general(input: TensorLike, other: TensorLike, *, out: Any = None) -> Tensor:
         if out is not None:
-            return out_.into(out, general(x, y), prim.name)  # type: ignore[no-any-return]
-        a, b = match(prim.name, x, y, kind is FLOATS)
+            return out_.into(out, general(input, other), prim.name)  # type: ignore[no-any-return]
+        a, b = match(prim.name, input, other, kind is FLOATS)
         if a.dtype.category in _REFUSED[kind]:
             raise _refusal(prim.name, a.dtype)
-        if kind is EACH_NUMBERS and any(_is_bool(operand) for operand in (x, y)):
+        if kind is EACH_NUMBERS and any(_is_bool(operand) for operand in (input, other)):
             raise _refusal(prim.name, bool_)
         return apply2(prim, a, b)
 
@@ -332,37 +332,41 @@ def direct(
     whose error is better.
     """
 
-    def op(x: TensorLike, y: TensorLike, *, alpha: Any = None, out: Any = None) -> Any:
+    def op(input: TensorLike, other: TensorLike, *, alpha: Any = None, out: Any = None) -> Any:
         if alpha is not None or out is not None:
-            return _with_options(prim, op, x, y, alpha, out)
-        if x.__class__ is not Tensor and x.__class__ not in TENSORS:
-            return general(x, y)
-        vx = x.value
+            return _with_options(prim, op, input, other, alpha, out)
+        if input.__class__ is not Tensor and input.__class__ not in TENSORS:
+            return general(input, other)
+        vx = input.value
         d = vx.dtype
         if d is not _F32 and d is not _F64:
-            return general(x, y)
-        kind = y.__class__
+            return general(input, other)
+        kind = other.__class__
         c = local.c
         if kind is Tensor or kind in TENSORS:
-            vy = y.value
+            vy = other.value
             if vy.dtype is not d:
-                return general(x, y)
+                return general(input, other)
             if vx.shape != vy.shape:
-                recording = c.grad and (x.node is not None or y.node is not None)
+                recording = c.grad and (input.node is not None or other.node is not None)
                 if recording or c.interpreter is not None or not _loose:
-                    return general(x, y)
+                    return general(input, other)
                 try:
-                    return eager2(c, prim, x, y, 2)
+                    return eager2(c, prim, input, other, 2)
                 except ValueError:
-                    return general(x, y)
+                    return general(input, other)
         elif kind is float or kind is int:
             if c.interpreter is not None:
-                return apply2(prim, x, constant(y, d, vx.shape))
-            number = _NUMBERS[d].get(y)
-            y = _new_number(y, d) if number is None else number
+                return apply2(prim, input, constant(other, d, vx.shape))
+            number = _NUMBERS[d].get(other)
+            other = _new_number(other, d) if number is None else number
         else:
-            return general(x, y)
-        return eager2(c, prim, x, y, 2) if c.interpreter is None else apply2(prim, x, y)
+            return general(input, other)
+        return (
+            eager2(c, prim, input, other, 2)
+            if c.interpreter is None
+            else apply2(prim, input, other)
+        )
 
     return op
 
@@ -457,15 +461,23 @@ _ALIASES = {"axis": "dim", "keepdims": "keepdim"}
 
 
 def dims_by_any_name(f: F) -> F:
-    """Let `f` be called with NumPy's `axis` and `keepdims`, too, and with `out=`."""
+    """Let `f` be called with NumPy's `axis` and `keepdims`, too, with `input=` for its first
+    argument, `dims=` for its dim, and `out=`.
+    """
+    parameters = inspect.signature(f).parameters
+    names = list(parameters)
+    several = "dim" in names and parameters["dim"].kind is inspect.Parameter.VAR_POSITIONAL
+    aliases = _ALIASES | ({"dims": "dim"} if "dim" in names and "dims" not in names else {})
+    if "input" not in names:
+        aliases["input"] = names[0]
 
     @functools.wraps(f)
     def named(*args: Any, **kwargs: Any) -> Any:
         if not kwargs:
             return f(*args)
         out = kwargs.pop("out", None)
-        if not kwargs.keys().isdisjoint(_ALIASES):
-            for alias, name in _ALIASES.items():
+        if not kwargs.keys().isdisjoint(aliases):
+            for alias, name in aliases.items():
                 if alias in kwargs:
                     if name in kwargs:
                         raise TypeError(
@@ -473,6 +485,9 @@ def dims_by_any_name(f: F) -> F:
                             f" same{here()}"
                         )
                     kwargs[name] = kwargs.pop(alias)
+        if several and "dim" in kwargs:  # f(x, *dim)
+            args = (kwargs.pop(names[0]), *args) if names[0] in kwargs else args
+            args = (*args, kwargs.pop("dim"))
         result = f(*args, **kwargs)
         return result if out is None else out_.into(out, result, f.__name__)
 

@@ -126,64 +126,68 @@ def _mismatch(x: Tensor, y: Tensor) -> ShapeError:
     )
 
 
-def mm(x: Tensor, y: Tensor) -> Tensor:
+def mm(x: Tensor, mat2: Tensor) -> Tensor:
     """Matrix product of two 2-D tensors."""
-    _check("mm", x, y)
-    if x.ndim != 2 or y.ndim != 2:
-        raise ShapeError(f"mm: mat1 and mat2 must be matrices, got {x.aval} and {y.aval}{here()}")
-    return matmul(x, y)
+    _check("mm", x, mat2)
+    if x.ndim != 2 or mat2.ndim != 2:
+        raise ShapeError(
+            f"mm: mat1 and mat2 must be matrices, got {x.aval} and {mat2.aval}{here()}"
+        )
+    return matmul(x, mat2)
 
 
-def bmm(x: Tensor, y: Tensor) -> Tensor:
+def bmm(x: Tensor, mat2: Tensor) -> Tensor:
     """Batched matrix product of two 3-D tensors with equal batch size."""
-    _check("bmm", x, y)
-    if x.ndim != 3 or y.ndim != 3 or x.shape[0] != y.shape[0]:
+    _check("bmm", x, mat2)
+    if x.ndim != 3 or mat2.ndim != 3 or x.shape[0] != mat2.shape[0]:
         raise ShapeError(
-            f"bmm: wants two 3-D tensors of one batch size, got {x.aval} and {y.aval}{here()}"
+            f"bmm: wants two 3-D tensors of one batch size, got {x.aval} and {mat2.aval}{here()}"
         )
-    return matmul(x, y)
+    return matmul(x, mat2)
 
 
-def mv(x: Tensor, y: Tensor) -> Tensor:
+def mv(x: Tensor, vec: Tensor) -> Tensor:
     """Matrix (n, k) times vector (k)."""
-    _check("mv", x, y)
-    if x.ndim != 2 or y.ndim != 1:
+    _check("mv", x, vec)
+    if x.ndim != 2 or vec.ndim != 1:
         raise ShapeError(
-            f"mv: vector + matrix @ vector expected, got {x.aval} and {y.aval}{here()}"
+            f"mv: vector + matrix @ vector expected, got {x.aval} and {vec.aval}{here()}"
         )
-    return matmul(x, y)
+    return matmul(x, vec)
 
 
-def dot(x: Tensor, y: Tensor) -> Tensor:
+def dot(x: Tensor, tensor: Tensor) -> Tensor:
     """Sum of the products of two vectors of one length."""
-    _check("dot", x, y)
-    if x.ndim != 1 or y.ndim != 1:
+    _check("dot", x, tensor)
+    if x.ndim != 1 or tensor.ndim != 1:
         raise ShapeError(
-            f"dot: 1D tensors expected, but got {x.ndim}D and {y.ndim}D tensors{here()}"
+            f"dot: 1D tensors expected, but got {x.ndim}D and {tensor.ndim}D tensors{here()}"
         )
-    return matmul(x, y)
+    return matmul(x, tensor)
 
 
-def outer(x: Tensor, y: Tensor) -> Tensor:
+def outer(x: Tensor, vec2: Tensor) -> Tensor:
     """x_i * y_j of two vectors: (n), (m) -> (n, m)."""
-    need_tensors("outer", x, y)
-    for name, v in (("self", x), ("vec2", y)):
+    need_tensors("outer", x, vec2)
+    for name, v in (("self", x), ("vec2", vec2)):
         if v.ndim != 1:
             raise ShapeError(
                 f"outer: Expected 1-D argument {name}, but got {v.ndim}-D: {v.aval}{here()}"
             )
-    return reshape_to(x, (*x.shape, 1)) * reshape_to(y, (1, *y.shape))
+    return reshape_to(x, (*x.shape, 1)) * reshape_to(vec2, (1, *vec2.shape))
 
 
-def addmm(bias: Tensor, x: Tensor, y: Tensor, *, beta: float = 1, alpha: float = 1) -> Tensor:
-    """beta * bias + alpha * (x @ y)."""
-    product = mm(x, y)
+def addmm(bias: Tensor, mat1: Tensor, mat2: Tensor, *, beta: float = 1, alpha: float = 1) -> Tensor:
+    """beta * bias + alpha * (mat1 @ mat2)."""
+    product = mm(mat1, mat2)
     return (bias if beta == 1 else beta * bias) + (product if alpha == 1 else alpha * product)
 
 
-def baddbmm(bias: Tensor, x: Tensor, y: Tensor, *, beta: float = 1, alpha: float = 1) -> Tensor:
-    """beta * bias + alpha * bmm(x, y)."""
-    product = bmm(x, y)
+def baddbmm(
+    bias: Tensor, batch1: Tensor, batch2: Tensor, *, beta: float = 1, alpha: float = 1
+) -> Tensor:
+    """beta * bias + alpha * bmm(batch1, batch2)."""
+    product = bmm(batch1, batch2)
     return (bias if beta == 1 else beta * bias) + (product if alpha == 1 else alpha * product)
 
 

@@ -369,14 +369,32 @@ randn = _drawn(
 )
 
 
-def rand_like(x: Tensor, *, dtype: dtype | None = None, requires_grad: bool = False) -> Tensor:
+def rand_like(
+    x: Tensor,
+    *,
+    generator: Generator | None = None,
+    dtype: dtype | None = None,
+    requires_grad: bool = False,
+    device: Any = None,
+) -> Tensor:
     """Uniform numbers in [0, 1) with the shape and dtype of x."""
-    return rand(x.shape, dtype=x.dtype if dtype is None else dtype, requires_grad=requires_grad)
+    d = x.dtype if dtype is None else dtype
+    options = {"generator": generator, "requires_grad": requires_grad, "device": device}
+    return rand(x.shape, dtype=d, **options)  # type: ignore[no-any-return]
 
 
-def randn_like(x: Tensor, *, dtype: dtype | None = None, requires_grad: bool = False) -> Tensor:
+def randn_like(
+    x: Tensor,
+    *,
+    generator: Generator | None = None,
+    dtype: dtype | None = None,
+    requires_grad: bool = False,
+    device: Any = None,
+) -> Tensor:
     """Standard normal numbers with the shape and dtype of x."""
-    return randn(x.shape, dtype=x.dtype if dtype is None else dtype, requires_grad=requires_grad)
+    d = x.dtype if dtype is None else dtype
+    options = {"generator": generator, "requires_grad": requires_grad, "device": device}
+    return randn(x.shape, dtype=d, **options)  # type: ignore[no-any-return]
 
 
 def randint(
@@ -402,6 +420,7 @@ def randint_like(
     low: int,
     high: int | None = None,
     *,
+    generator: Generator | None = None,
     dtype: dtype | None = None,
     requires_grad: bool = False,
     device: Any = None,
@@ -409,7 +428,7 @@ def randint_like(
     """Integers in [low, high), or [0, low), with the shape and dtype of x."""
     low, high = (0, low) if high is None else (low, high)
     d = x.dtype if dtype is None else dtype
-    out = randint(low, high, x.shape, dtype=d, device=device)
+    out = randint(low, high, x.shape, generator=generator, dtype=d, device=device)
     return out.requires_grad_() if requires_grad else out
 
 

@@ -7,6 +7,7 @@ Forms are chosen to keep digits: (1+y)(1-y) rather than 1-y*y. Values at kinks a
 
 from __future__ import annotations
 
+import builtins
 import math
 from collections.abc import Callable
 from typing import Any
@@ -30,7 +31,7 @@ from clearprop.core import (
     wrap,
 )
 from clearprop.core.deferred import special
-from clearprop.errors import DtypeError
+from clearprop.errors import DtypeError, UnsupportedDtypeError
 from clearprop.ops.broadcasting import (
     ANY,
     BITS,
@@ -134,7 +135,7 @@ sin, cos, tan, asin, acos, atan = map(unary, (SIN, COS, TAN, ASIN, ACOS, ATAN))
 sinh, cosh, asinh, acosh, atanh = map(unary, (SINH, COSH, ASINH, ACOSH, ATANH))
 tanh, sigmoid, erf = unary(TANH), unary(SIGMOID), unary(ERF)
 relu = unary(RELU, NUMBERS)
-floor, ceil, round, trunc = (unary(p, NUMBERS) for p in (FLOOR, CEIL, ROUND, TRUNC))
+floor, ceil, trunc, _round_ = (unary(p, NUMBERS) for p in (FLOOR, CEIL, TRUNC, ROUND))
 # fmt: on
 
 
@@ -271,8 +272,8 @@ def _inside(x: Tensor, lo: Any, hi: Any) -> Tensor:
     return below if above is None else above if below is None else above & below  # type: ignore[return-value]
 
 
-def pow(x: TensorLike, y: TensorLike, *, out: Any = None) -> Tensor:
-    """x to the power y. A Python number as y takes the direct path; integers to negative integer
+def pow(x: TensorLike, exponent: TensorLike, *, out: Any = None) -> Tensor:
+    """x to the power `exponent`. A Python number takes the direct path; integers to negative integer
     powers raise.
 
     >>> import clearprop as cp
@@ -280,21 +281,42 @@ def pow(x: TensorLike, y: TensorLike, *, out: Any = None) -> Tensor:
     tensor([1., 4., 9.])
     """
     if out is not None:
-        return into(out, pow(x, y), "pow")  # type: ignore[no-any-return]
-    if isinstance(x, Tensor) and isinstance(y, int | float) and not isinstance(y, bool):
-        if y == 2 and x.value.dtype.kind == "f":
+        return into(out, pow(x, exponent), "pow")  # type: ignore[no-any-return]
+    if (
+        isinstance(x, Tensor)
+        and isinstance(exponent, int | float)
+        and not isinstance(exponent, bool)
+    ):
+        if exponent == 2 and x.value.dtype.kind == "f":
             return apply1(SQUARE, x)
-        d = result_type("pow", x, y)
-        if d.category != 2 and y < 0:
+        d = result_type("pow", x, exponent)
+        if d.category != 2 and exponent < 0:
             raise DtypeError(f"pow: Integers to negative integer powers are not allowed.{here()}")
-        return apply(POW_SCALAR, cast(x, d), exponent=y)
-    a, b = match("pow", x, y)
+        return apply(POW_SCALAR, cast(x, d), exponent=exponent)
+    a, b = match("pow", x, exponent)
     if a.dtype.category != 2:
         negative = b < 0
         safe = apply2(POW, a, where(negative, zeros_for(b), b))
         by_one = where(a == 1, a, where(a == -1, where(b % 2 == 0, a * a, a), zeros_for(a)))
         return where(negative, by_one, safe)  # 2 ** -1 is 0 for integers
     return apply2(POW, a, b)
+
+
+def round(x: TensorLike, *, decimals: int = 0, out: Any = None) -> Tensor:
+    """The nearest integer, halves to even, or the nearest number with so many decimals; derivative
+    0.
+    """
+    if out is not None:
+        return into(out, round(x, decimals=decimals), "round")  # type: ignore[no-any-return]
+    if not decimals:
+        return _round_(x)
+    t = tensor_of(x, "round")
+    if t.dtype.category != 2:
+        raise UnsupportedDtypeError(
+            f'round: "round_cpu" with decimals not implemented for {t.dtype!r}{here()}'
+        )
+    scale = 10.0 ** builtins.abs(decimals)
+    return _round_(t * scale) / scale if decimals > 0 else _round_(t / scale) * scale
 
 
 def square(x: TensorLike) -> Tensor:
@@ -355,9 +377,9 @@ _NONE: Any = object()
 
 
 def where(
-    condition: Tensor, x: TensorLike = _NONE, y: TensorLike = _NONE, *, out: Any = None
+    condition: Tensor, input: TensorLike = _NONE, other: TensorLike = _NONE, *, out: Any = None
 ) -> Any:
-    """x where the condition holds, else y. The gradient of the branch not taken is 0, so a nan that
+    """input where the condition holds, else other. The gradient of the branch not taken is 0, so a nan that
     arises *inside* that branch's own derivative still spoils it (0 * nan): sanitise the input of
     the branch too.
 
@@ -368,9 +390,9 @@ def where(
     Of the condition alone: where it holds, as one index vector per axis.
     """
     if out is not None:
-        return into(out, where(condition, x, y), "where")
-    if y is _NONE:
-        if x is not _NONE:
+        return into(out, where(condition, input, other), "where")
+    if other is _NONE:
+        if input is not _NONE:
             raise TypeError(f"where() takes a condition, or a condition and two values{here()}")
         found = np.nonzero(np.atleast_1d(tensor_of(condition, "where").detach().array("where()")))
         return tuple(wrap(i, None) for i in found)
@@ -379,7 +401,7 @@ def where(
         raise DtypeError(
             f"where: expected condition to be a boolean tensor, but got {c.aval}{here()}"
         )
-    a, b = match("where", x, y)
+    a, b = match("where", input, other)
     shape = broadcast_shapes("where", c.value.shape, a.value.shape)
     return apply(WHERE, expand_to(c, shape), expand_to(a, shape), expand_to(b, shape))
 

@@ -28,6 +28,7 @@ from clearprop.errors import DtypeError, ShapeError
 from clearprop.ops.broadcasting import (
     broadcast_shapes,
     cast,
+    dims_by_any_name,
     expand_to,
     here,
     normal_dim,
@@ -393,7 +394,8 @@ def setitem_value(
 
 
 # ---------------------------------------------------------------------- functions
-def gather(x: Tensor, dim: int, index: Tensor) -> Tensor:
+@dims_by_any_name
+def gather(x: Tensor, dim: int, index: Tensor, *, sparse_grad: bool = False) -> Tensor:
     """out[i][j] = x[index[i][j]][j] for dim 0, x[i][index[i][j]] for dim 1, and so on.
 
     >>> import clearprop as cp
@@ -433,27 +435,29 @@ def _within(op: str, index: Tensor, dim: int, size: int) -> None:
         )
 
 
-def take_along_dim(x: Tensor, index: Tensor, dim: int | None = None) -> Tensor:
+@dims_by_any_name
+def take_along_dim(x: Tensor, indices: Tensor, dim: int | None = None) -> Tensor:
     """gather whose index broadcasts against x except along dim; dim None: over the flattened
     tensor.
     """
-    if index.dtype is not int64:
+    if indices.dtype is not int64:
         raise DtypeError(
-            f"take_along_dim(): dtype of indices should be Long but got {index.aval}{here()}"
+            f"take_along_dim(): dtype of indices should be Long but got {indices.aval}{here()}"
         )
     if dim is None:
-        index = checked_index("take_along_dim", index, x.numel())
-        return gather(reshape_to(x, (x.numel(),)), 0, reshape_to(index, (index.numel(),)))
+        indices = checked_index("take_along_dim", indices, x.numel())
+        return gather(reshape_to(x, (x.numel(),)), 0, reshape_to(indices, (indices.numel(),)))
     dim = normal_dim("take_along_dim", dim, x.ndim)
     shape = tuple(
         b if d == dim else max(a, b)
-        for d, (a, b) in enumerate(zip(x.shape, index.shape, strict=True))
+        for d, (a, b) in enumerate(zip(x.shape, indices.shape, strict=True))
     )
     full = tuple(a if d == dim else n for d, (a, n) in enumerate(zip(x.shape, shape, strict=True)))
-    index = checked_index("take_along_dim", index, x.shape[dim])
-    return gather(expand_to(x, full), dim, expand_to(index, shape))
+    indices = checked_index("take_along_dim", indices, x.shape[dim])
+    return gather(expand_to(x, full), dim, expand_to(indices, shape))
 
 
+@dims_by_any_name
 def index_select(x: Tensor, dim: int, index: Tensor) -> Tensor:
     """The slices of x along dim that a 1-D integer tensor names."""
     dim = normal_dim("index_select", dim, x.ndim)

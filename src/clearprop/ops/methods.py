@@ -138,15 +138,15 @@ def sub_method(x: Tensor, other: Any, *, alpha: float = 1) -> Tensor:
     return elementwise.sub(x, other if is_one(alpha) else elementwise.mul(other, alpha))
 
 
-def addcmul(x: Tensor, a: Tensor, b: Tensor, *, value: float = 1) -> Tensor:
-    """x + value * a * b."""
-    product = elementwise.mul(a, b)
+def addcmul(x: Tensor, tensor1: Tensor, tensor2: Tensor, *, value: float = 1) -> Tensor:
+    """x + value * tensor1 * tensor2."""
+    product = elementwise.mul(tensor1, tensor2)
     return elementwise.add(x, product if is_one(value) else product * value)
 
 
-def addcdiv(x: Tensor, a: Tensor, b: Tensor, *, value: float = 1) -> Tensor:
-    """x + value * a / b."""
-    quotient = elementwise.div(a, b)
+def addcdiv(x: Tensor, tensor1: Tensor, tensor2: Tensor, *, value: float = 1) -> Tensor:
+    """x + value * tensor1 / tensor2."""
+    quotient = elementwise.div(tensor1, tensor2)
     return elementwise.add(x, quotient if is_one(value) else quotient * value)
 
 

@@ -6,6 +6,7 @@ The tape does not follow such a write, so neither the inputs nor `out` may want 
 from __future__ import annotations
 
 import functools
+import inspect
 import warnings
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -90,10 +91,13 @@ def _overlaps(a: np.ndarray) -> bool:
 
 
 def takes_out(f: F) -> F:
-    """Let `f` be called with `out=`."""
+    """Let `f` be called with `out=`, and with `input=` for its first argument."""
+    first = next(iter(inspect.signature(f).parameters), "input")
 
     @functools.wraps(f)
     def op(*args: Any, out: Any = None, **kwargs: Any) -> Any:
+        if "input" in kwargs and not args:
+            kwargs[first] = kwargs.pop("input")
         result = f(*args, **kwargs)
         return result if out is None else into(out, result, f.__name__)
 

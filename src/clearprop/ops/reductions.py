@@ -46,10 +46,11 @@ def _short(f: F) -> F:
     """`f` after the short way for the sum of all elements of floating-point tensors."""
 
     @functools.wraps(f)
-    def sum(x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+    def sum(x: Any = None, *args: Any, **kwargs: Any) -> Tensor:
         if not args and not kwargs and x.__class__ in TENSORS and x.value.dtype.kind == "f":
             return apply1(reduce.sum_p, x, ALL_AXES[len(x.value.shape)], np.add.reduce)
-        return f(x, *args, **kwargs)  # type: ignore[no-any-return]
+        given = args if x is None else (x, *args)  # without x: input=x
+        return f(*given, **kwargs)  # type: ignore[no-any-return]
 
     return sum  # type: ignore[return-value]
 
