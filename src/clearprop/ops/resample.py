@@ -16,8 +16,11 @@ from typing import Any
 
 import numpy as np
 
-from clearprop.core import Aval, Example, Opaque, Tensor, apply, float64, primitive
+from clearprop.core import Aval, Composed, Example, Tensor, apply, float64, primitive, wrap
 from clearprop.core.primitive import ALIGNED
+from clearprop.ops import movement
+from clearprop.ops.broadcasting import expand_to, zeros_for
+from clearprop.ops.index import TAKE, put_add
 
 # (places of the result, elements of x, weights or None for ones) of one tap
 Tap = tuple[Any, np.ndarray, np.ndarray | None]
@@ -144,6 +147,39 @@ def _resample_input(g: np.ndarray, *, dim: int, size: int, **params: Any) -> np.
     return x
 
 
+def _resample_ops(x: Tensor, *, dim: int, size: int, **params: Any) -> Tensor:
+    order = (dim, *(i for i in range(x.ndim) if i != dim))
+    front = movement.permute(x, order)
+    shape = (size, *front.shape[1:])
+    y = None
+    for places, index, weight in _taps(x.shape[dim], size, params, x.value.dtype):
+        part = apply(TAKE, front, wrap(np.array(index), None))
+        if weight is not None:
+            part = part * expand_to(wrap(_column(weight, 0, x.ndim).copy(), None), part.shape)
+        if y is None:
+            y = part
+        elif isinstance(places, slice):
+            y = y + part
+        else:
+            y = put_add(y, (wrap(np.array(places), None),), part)
+    assert y is not None and y.shape == shape
+    return apply(movement.clone_p, movement.permute(y, movement._inverse(order)))
+
+
+def _resample_input_ops(g: Tensor, *, dim: int, size: int, **params: Any) -> Tensor:
+    order = (dim, *(i for i in range(g.ndim) if i != dim))
+    front = movement.permute(g, order)
+    x = zeros_for(Aval((size, *front.shape[1:]), g.dtype))
+    for places, index, weight in _taps(size, g.shape[dim], params, g.value.dtype):
+        part = front
+        if not isinstance(places, slice):
+            part = apply(TAKE, front, wrap(np.array(places), None))
+        if weight is not None:
+            part = part * expand_to(wrap(_column(weight, 0, g.ndim).copy(), None), part.shape)
+        x = put_add(x, (wrap(np.array(index), None),), part)
+    return apply(movement.clone_p, movement.permute(x, movement._inverse(order)))
+
+
 _X = Aval((2, 5, 3), float64)
 _MODES: tuple[dict[str, Any], ...] = (
     {"dim": 1, "size": 8, "mode": "linear", "corners": False, "scale": None},
@@ -169,7 +205,7 @@ RESAMPLE = primitive(
             RESAMPLE_INPUT, g, dim=dim, size=x_aval.shape[dim], **params
         ),
     ),
-    lower=Opaque("resamples"),
+    lower=Composed(_resample_ops),
     batch=ALIGNED,
     examples=[Example((_X,), p) for p in _MODES],
 )
@@ -184,7 +220,7 @@ RESAMPLE_INPUT = primitive(
             RESAMPLE, h, dim=dim, size=g_aval.shape[dim], **params
         ),
     ),
-    lower=Opaque("resamples"),
+    lower=Composed(_resample_input_ops),
     batch=ALIGNED,
     examples=[
         Example((_shape(_X, p["dim"], p["size"]),), {**p, "size": _X.shape[p["dim"]]})

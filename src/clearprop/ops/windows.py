@@ -11,8 +11,8 @@ import numpy as np
 
 from clearprop.core import (
     Aval,
+    Composed,
     Example,
-    Opaque,
     Tensor,
     View,
     apply,
@@ -59,6 +59,22 @@ def _unwindow(
     return x
 
 
+def _unwindow_ops(
+    g: Tensor, *, dim: int, length: int, size: int, step: int, dilation: int
+) -> Tensor:
+    """The same as a sum of the elements of the windows, each where it came from."""
+    shape = (*g.shape[:dim], length, *g.shape[dim + 1 : -1])
+    n = len(shape)
+    steps = (*(1,) * dim, step, *(1,) * (n - dim - 1))
+    total = zeros_for(Aval(shape, g.dtype))
+    for k in range(size if g.shape[dim] else 0):
+        part = movement.slice_(g, (*(0,) * n, k), (*g.shape[:-1], k + 1), (1,) * (n + 1))
+        part = movement.reshape_to(part, g.shape[:-1])
+        starts = (*(0,) * dim, k * dilation, *(0,) * (n - dim - 1))
+        total = total + movement.unslice(part, shape, starts, steps)
+    return total
+
+
 _X = Aval((2, 6, 3), float64)
 _AT = {"dim": 1, "size": 3, "step": 2, "dilation": 1}
 _APART = {"dim": 0, "size": 2, "step": 3, "dilation": 2}
@@ -89,7 +105,7 @@ UNWINDOW = primitive(
         (*g.shape[:dim], length, *g.shape[dim + 1 : -1]), g.dtype
     ),
     vjp=(lambda g, _out, _x, *, length, **params: window(g, **params),),
-    lower=Opaque("adds up windows"),
+    lower=Composed(lambda g, **params: _unwindow_ops(g, **params)),
     batch=ALIGNED,
     examples=(
         Example((Aval((2, 2, 3, 3), float64),), {**_AT, "length": 6}),
