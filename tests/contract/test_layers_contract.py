@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from entries_of_space import LINEAR, rows
 
 import clearprop as cp
 from clearprop import nn
@@ -563,6 +564,13 @@ ENTRIES = {
         Entry(lambda: nn.KLDivLoss(reduction="batchmean"), (X, PROBABLE), "KLDivLoss()", (0, 1)),
         Entry(lambda: nn.KLDivLoss(log_target=True), (X, np.log(PROBABLE)), "KLDivLoss()", (0, 1)),
     ],
+}
+ENTRIES |= {
+    name: [
+        Entry(make, inputs, shows, twice=not any(part in name for part in LINEAR))
+        for make, inputs, shows in entries
+    ]
+    for name, entries in rows().items()
 }
 # Modules that hold others and are not called; tests/nn/test_containers.py is about them.
 HOLDERS = {
