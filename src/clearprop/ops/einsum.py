@@ -255,6 +255,21 @@ def _summed(x: Tensor, labels: Labels, kept: set[int]) -> Term:
     return x, tuple(label for label in labels if label in kept)
 
 
+def _matrix(
+    x: Tensor, labels: Labels, batch: Any, rows: Any, columns: Any, shape: tuple[int, ...]
+) -> Tensor:
+    """x as matrices; where its rows lie behind its columns, as the transpose of such, which needs
+    no copy.
+    """
+    last = labels[-1]
+    turned = last in rows and bool(columns)
+    one, two = (columns, rows) if turned else (rows, columns)
+    x = permute(x, tuple(labels.index(label) for label in (*batch, *one, *two)))
+    if turned:
+        return reshape_to(x, (*shape[:-2], shape[-1], shape[-2])).mT
+    return reshape_to(x, shape)
+
+
 def _joined(a: Term, b: Term, kept: set[int], sizes: dict[int, int]) -> Term:
     """Two operands as one: (batch, left, sum) @ (batch, sum, right)."""
     x, lx = _summed(*a, kept | set(b[1]))
@@ -272,11 +287,11 @@ def _joined(a: Term, b: Term, kept: set[int], sizes: dict[int, int]) -> Term:
         x = reshape_to(x, (*x.shape, *(1 for _ in right)))
         y = reshape_to(y, (*y.shape[: len(batch)], *(1 for _ in left), *y.shape[len(batch) :]))
         return expand_to(x, shape) * expand_to(y, shape), labels
-    x = permute(x, tuple(lx.index(label) for label in (*batch, *left, *over)))
-    y = permute(y, tuple(ly.index(label) for label in (*batch, *over, *right)))
     n, m, k, p = (_volume(group, sizes) for group in (batch, left, over, right))
     front = (n,) if batch else ()
-    product = matmul(reshape_to(x, (*front, m, k)), reshape_to(y, (*front, k, p)))
+    first = _matrix(x, lx, batch, left, over, (*front, m, k))
+    second = _matrix(y, ly, batch, over, right, (*front, k, p))
+    product = matmul(first, second)
     return reshape_to(product, shape), labels
 
 

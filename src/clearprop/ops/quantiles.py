@@ -23,10 +23,12 @@ _DIGITS = 1e-16
 # ---------------------------------------------------------------------- the gamma distribution
 def _gamma_quantile(a: np.ndarray, u: np.ndarray) -> np.ndarray:
     wide, p = a.astype(np.float64), u.astype(np.float64)
+    out = np.empty(wide.shape)
+    low = p < 0.5
     with np.errstate(all="ignore"):
-        low = special.gammaincinv(wide, p)
-        high = special.gammainccinv(wide, 1 - p)  # more digits above the median
-    return np.where(p < 0.5, low, high).astype(a.dtype)
+        out[low] = special.gammaincinv(wide[low], p[low])
+        out[~low] = special.gammainccinv(wide[~low], 1 - p[~low])  # more digits above the median
+    return out.astype(a.dtype)
 
 
 def _slope(a: np.ndarray, x: np.ndarray) -> np.ndarray:
@@ -165,6 +167,9 @@ GAMMA_QUANTILE = primitive(
 
 
 # ---------------------------------------------------------------------- discrete ones
+_SMALL = 50.0  # expected counts up to here are found by adding up probabilities
+
+
 def _corrected(k: np.ndarray, u: np.ndarray, below: Any) -> np.ndarray:
     """The least integer whose distribution function reaches u, near k (which is rounded)."""
     k = np.ceil(k)
@@ -173,22 +178,54 @@ def _corrected(k: np.ndarray, u: np.ndarray, below: Any) -> np.ndarray:
     return np.where(below(k) < u, k + 1, k)
 
 
+def _counted(first: np.ndarray, u: np.ndarray, most: float, ratio: Any) -> np.ndarray:
+    """The least k at which the probabilities first, first * ratio(0), ... add up to u."""
+    p, total, k = first, first.copy(), np.zeros(u.shape)
+    for i in range(int(most + 12 * np.sqrt(most) + 30)):
+        short = total < u
+        if not short.any():
+            break
+        k += short
+        p = p * ratio(i)
+        total = total + p
+    return k
+
+
 def _poisson_quantile(rate: np.ndarray, u: np.ndarray) -> np.ndarray:
-    m, p = rate.astype(np.float64), u.astype(np.float64)
+    m, p = np.broadcast_arrays(rate.astype(np.float64), u.astype(np.float64))
+    out = np.empty(m.shape)
+    few = m <= _SMALL
     with np.errstate(all="ignore"):
-        k = _corrected(special.pdtrik(p, m), p, lambda k: special.pdtr(k, m))
-    return np.where(m == 0, 0, np.maximum(k, 0)).astype(rate.dtype)
+        if few.any():
+            n = m[few]
+            out[few] = _counted(np.exp(-n), p[few], n.max(), lambda i: n / (i + 1))
+        if not few.all():
+            n, v = m[~few], p[~few]
+            out[~few] = _corrected(special.pdtrik(v, n), v, lambda k: special.pdtr(k, n))
+    return np.maximum(out, 0).astype(rate.dtype)
 
 
 def _binomial_quantile(n: np.ndarray, p: np.ndarray, u: np.ndarray) -> np.ndarray:
-    chance, level = p.astype(np.float64), u.astype(np.float64)
-    count = n.astype(np.int64)
+    count, chance, level = np.broadcast_arrays(n.astype(np.int64), p, u)
+    chance, level = chance.astype(np.float64), level.astype(np.float64)
+    often = chance > 0.5  # count what comes seldom
+    q, v = np.where(often, 1 - chance, chance), np.where(often, 1 - level, level)
+    out = np.empty(q.shape)
+    few = count <= 4 * _SMALL
     with np.errstate(all="ignore"):
-        k = special.bdtrik(level, count.astype(np.float64), chance)
-        k = np.where(np.isfinite(k), k, 0)
-        k = _corrected(k, level, lambda k: np.where(k >= count, 1, special.bdtr(k, count, chance)))
-    k = np.where(chance <= 0, 0, np.where(chance >= 1, count, np.clip(k, 0, count)))
-    return k.astype(n.dtype)
+        if few.any():
+            c, odds = count[few], q[few] / (1 - q[few])
+            start = (1 - q[few]) ** c
+            most = float((c * q[few]).max())
+            out[few] = _counted(start, v[few], most, lambda i: (c - i) / (i + 1) * odds)
+        if not few.all():
+            c, r, w = count[~few], q[~few], v[~few]
+            k = special.bdtrik(w, c.astype(np.float64), r)
+            k = np.where(np.isfinite(k), k, 0)
+            below = lambda k: np.where(k >= c, 1, special.bdtr(k, c, r))
+            out[~few] = _corrected(k, w, below)
+    out = np.clip(out, 0, count)
+    return np.where(often, count - out, out).astype(n.dtype)
 
 
 POISSON_QUANTILE = primitive(
@@ -205,7 +242,7 @@ POISSON_QUANTILE = primitive(
 
 BINOMIAL_QUANTILE = primitive(
     "binomial_quantile",
-    doc="The least number of successes of n trials that is not exceeded with probability u.",
+    doc="The number of successes of n trials that a uniform number u stands for.",
     eager=_binomial_quantile,
     shape=lambda n, p, u: n,
     vjp=(None, None, None),

@@ -235,6 +235,13 @@ def cholesky_inverse(L: Tensor, upper: bool = False) -> Tensor:
 def _cofactor(a: np.ndarray) -> np.ndarray:
     if not a.size:
         return a.copy()
+    try:
+        inverse = np.linalg.inv(a)
+        condition = np.linalg.norm(a, axis=(-2, -1)) * np.linalg.norm(inverse, axis=(-2, -1))
+        if (condition < 1e3).all():
+            return np.linalg.det(a)[..., None, None] * np.swapaxes(inverse, -1, -2).copy()  # type: ignore[no-any-return]
+    except np.linalg.LinAlgError:
+        pass  # of singular matrices, too, by the singular values
     u, s, vh = np.linalg.svd(a)
     ones = np.ones((*s.shape[:-1], 1), s.dtype)
     before = np.cumprod(np.concatenate([ones, s[..., :-1]], -1), -1)
