@@ -515,3 +515,25 @@ def test_a_deep_network_is_compiled_in_parts():
     assert_same(one, two)
     program = versions(step)[0].program
     assert write_module(program.plan, host()).text.count("@part1(") == 2
+
+
+def test_gradients_of_parts_are_put_side_by_side():
+    def gradient(x, dim=1):
+        x = x.detach().requires_grad_()
+        a, b, c = x.chunk(3, dim)
+        z = (a * b.tanh() + c.exp() + a).sum() + (x[:, :2] ** 2).sum() + x.T.unbind(0)[1].sum()
+        return cp.autograd.grad(z, x)[0]
+
+    x = cp.randn(4, 6)
+    f = cp.compile(gradient)
+    np.testing.assert_allclose(f(x).numpy(), gradient(x).numpy(), rtol=1e-6)
+
+    def parts(x):
+        x = x.detach().requires_grad_()
+        a, b, c = x.unbind(0)
+        return cp.autograd.grad((a * b * c).sum(), x)[0]
+
+    g = cp.compile(parts)
+    np.testing.assert_allclose(g(x[:3]).numpy(), parts(x[:3]).numpy(), rtol=1e-6)
+    names = [e.prim.name for e in versions(g)[0].program.graph.equations]
+    assert "concat" in names and "unslice" not in names

@@ -17,6 +17,7 @@ from clearprop.jit import builtin, stored, watch, workers
 from clearprop.jit.access import Access
 from clearprop.jit.engine import Code, compile_text, load_code
 from clearprop.jit.expansion import expanded
+from clearprop.jit.joining import joined
 from clearprop.jit.memory import ALIGNMENT, Plan, plan
 from clearprop.jit.module import write_module
 from clearprop.jit.nest import Nest
@@ -34,9 +35,10 @@ class Program:
     def __init__(self, graph: Graph, printed: str | None = None, threads: int = 1) -> None:
         """`printed`: the graph as text, by which its code is looked up."""
         whole = graph
-        self.graph = graph = expanded(whole)
+        graph = expanded(whole)
         if printed is None or graph is not whole:
             printed = text(graph)
+        self.graph = graph = joined(graph)
         self.threads = threads
         self.pool = workers.pool(threads) if threads > 1 else None
         self.layout, self.code = self._find(printed)
