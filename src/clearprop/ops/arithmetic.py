@@ -130,7 +130,12 @@ def frexp(x: Tensor) -> Frexp:
 @takes_out
 def ldexp(x: TensorLike, other: TensorLike) -> Tensor:
     """x * 2^other."""
-    return ew.mul(x, ew.pow(2.0, other))
+    base: Any = 2.0
+    if isinstance(x, Tensor) and x.is_floating_point():
+        base = constant(2, x.value.dtype, ())
+        if isinstance(other, Tensor) and not other.is_floating_point():
+            other = cast(other, x.dtype)
+    return ew.mul(x, ew.pow(base, other))
 
 
 @takes_out

@@ -407,7 +407,7 @@ def _is_bool(x: TensorLike) -> bool:
 
 def _refusal(name: str, d: dtype) -> Exception:
     if d.category == BOOL:
-        return DtypeError(
+        return UnsupportedDtypeError(
             f"{name}: the operation is not supported for bool tensors (Subtraction, the `-`"
             " operator, with a bool tensor is not supported); use ~x or logical_not() to invert a"
             f" mask, x ^ y for the difference of two{here()}"

@@ -99,7 +99,7 @@ def bincount(x: Tensor, weights: Tensor | None = None, minlength: int = 0) -> Te
     where it does.
     """
     if x.ndim != 1 or x.dtype.category != 1:
-        kind = UnsupportedDtypeError if x.dtype.category == 2 else DtypeError
+        kind = DtypeError if x.dtype.category == 1 else UnsupportedDtypeError
         raise kind(
             "bincount: bincount only supports 1-d non-negative integral inputs, got"
             f" {x.aval}{here()}"

@@ -127,7 +127,7 @@ TRUNC = _u("trunc", "Integer part; derivative 0.", np.trunc, _zero, "trunc(x)", 
 
 neg = unary(NEG, NUMBERS)
 abs = unary(ABS, ANY)
-sign = unary(SIGN, NUMBERS)
+_sign = unary(SIGN, NUMBERS)
 exp, expm1 = unary(EXP), unary(EXPM1)
 log, log2, log10, log1p = unary(LOG), unary(LOG2), unary(LOG10), unary(LOG1P)
 sqrt, rsqrt, reciprocal = unary(SQRT), unary(RSQRT), unary(RECIPROCAL)
@@ -294,6 +294,8 @@ def pow(x: TensorLike, exponent: TensorLike, *, out: Any = None) -> Tensor:
             raise DtypeError(f"pow: Integers to negative integer powers are not allowed.{here()}")
         return apply(POW_SCALAR, cast(x, d), exponent=exponent)
     a, b = match("pow", x, exponent)
+    if a.dtype is bool_:
+        raise UnsupportedDtypeError(f'pow: "pow" not implemented for {a.aval}{here()}')
     if a.dtype.category != 2:
         negative = b < 0
         safe = apply2(POW, a, where(negative, zeros_for(b), b))
@@ -317,6 +319,13 @@ def round(x: TensorLike, *, decimals: int = 0, out: Any = None) -> Tensor:
         )
     scale = 10.0 ** builtins.abs(decimals)
     return _round_(t * scale) / scale if decimals > 0 else _round_(t / scale) * scale
+
+
+def sign(x: TensorLike, *, out: Any = None) -> Tensor:
+    """-1, 0 or 1, elementwise (0 for nan); a bool stays what it is. The derivative is 0."""
+    t = tensor_of(x, "sign")
+    y = t if t.dtype is bool_ else _sign(t)
+    return y if out is None else into(out, y, "sign")  # type: ignore[no-any-return]
 
 
 def square(x: TensorLike) -> Tensor:

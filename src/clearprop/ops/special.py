@@ -120,6 +120,10 @@ def _lgamma(x: np.ndarray) -> np.ndarray:
     return np.where(x == -np.inf, np.inf, y).astype(x.dtype, copy=False)
 
 
+def _sinc(x: np.ndarray) -> np.ndarray:
+    return np.sinc(x) if x.dtype.itemsize > 2 else np.sinc(x.astype(np.float32)).astype(x.dtype)
+
+
 def _digamma(x: np.ndarray) -> np.ndarray:
     y = np.asarray(special.digamma(x))
     return np.where(x == 0, np.copysign(np.inf, -x), y).astype(x.dtype, copy=False)
@@ -139,7 +143,7 @@ I0 = _u("i0", "Modified Bessel function of the first kind, order 0.", _scipy("i0
 I0E = _u("i0e", "e^-|x| I0(x).", _scipy("i0e"), lambda g, out, x: g * (i1e(x) - sign(x) * out), kinks=(0.0,))
 I1 = _u("i1", "Modified Bessel function of the first kind, order 1.", _scipy("i1"), _i1_rule, kinks=(0.0,))
 I1E = _u("i1e", "e^-|x| I1(x).", _scipy("i1e"), _i1e_rule, kinks=(0.0,))
-SINC = _u("sinc", "sin(pi x) / (pi x), and 1 at 0.", np.sinc, _sinc_rule, kinks=(0.0,), lower=Opaque("a kernel of NumPy", elementwise=True))
+SINC = _u("sinc", "sin(pi x) / (pi x), and 1 at 0.", _sinc, _sinc_rule, kinks=(0.0,), lower=Opaque("a kernel of NumPy", elementwise=True))
 LOGIT = _u("logit", "log(x / (1 - x)), the inverse of the sigmoid.", lambda x: np.log(x / (1 - x)), _logit_rule, (0.1, 0.9), lower=Map("log(x / (1 - x))"))
 ENTR = _u("entr", "-x log x; 0 at 0 and -inf below.", _scipy("entr"), lambda g, _out, x: -g * (1 + log(x)), (0.2, 3.0),
           lower=Map("-x * log(x) if x > 0 else (1 / (max(x, -1) * 0) if x < 0 else x * 0)"))
