@@ -16,7 +16,8 @@ from clearprop.serialization import write_json
 
 HELP = """Run a training program under observation, and say what is wrong with its gradients.
 
-The program is an ordinary script; what follows its name are its own arguments. Its first steps are
+The program is an ordinary script; what follows its name are its own arguments, but for the options
+below (after -- everything is the program's). Its first steps are
 observed (--steps N, or --full for all of them), and its numbers are the same as without the
 doctor. Each finding names the line, the module, the numbers that were measured, the derivative that
 causes it, and what to change.
@@ -37,7 +38,7 @@ app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
 @app.command(
     help=HELP,
-    context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False},
+    context_settings={"ignore_unknown_options": True},
 )
 def doctor(
     program: Annotated[Path, typer.Argument(help="The Python program to run.")],

@@ -14,6 +14,8 @@ itself here, from far above; a listener is called as `listener(event, *details)`
 | schedule | scheduler |
 | export | tensor, what it is asked for: "numpy()", "item()", ... |
 | import | array or tensor that was given, the new tensor |
+| detach | tensor, "detach()" or "data" |
+| module | a new module, before its own set-up |
 | block, block done | the class of a custom block, its tensors |
 | called | compiled function, args, kwargs |
 """

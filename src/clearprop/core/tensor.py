@@ -238,6 +238,8 @@ class Tensor:
         """The same values without history; shares memory and the version counter."""
         out = wrap(self.value, None)
         out.cell = version_cell(self)
+        if listeners:
+            tell("detach", self, "detach()")
         return out
 
     def detach_(self) -> Tensor:
@@ -252,6 +254,8 @@ class Tensor:
         """The same memory without history and with a version counter of its own: what is done to
         it, autograd does not see.
         """
+        if listeners:
+            tell("detach", self, "data")
         return wrap(self.value, None)
 
     @data.setter

@@ -97,6 +97,10 @@ class Session:
         self.optimizers: list[weakref.ref[Any]] = []
         self.roots: dict[int, weakref.ref[Any]] = {}  # outermost modules that ran
         self.findings: list[Finding] = []
+        self.built: dict[int, Location] = {}  # where modules were made, by id
+        self.candidates: list[Any] = []  # what checks of passes leave for the end
+        self.reached: set[int] = set()  # tensors that got a gradient in some pass, by id
+        self.kept_alive: list[Any] = []  # so that ids stay those of the same objects
         self.notes: list[str] = []
         self.observed = 0
         self.log = Log()
@@ -178,6 +182,7 @@ class Session:
         flow = flow_back(outputs, grads, self.log)
         seen = Pass(self, self.backwards, self.steps, self.log, flow, list(outputs), event)
         self.observed += 1
+        self.reached |= flow.leaves.keys()
         for check in PASS_CHECKS:
             self._run(check, seen)
 
@@ -219,6 +224,18 @@ class Session:
     def _on_clip(self, function: str, parameters: Any, limit: Any, norm: Any) -> None:
         size = None if norm is None else float(norm.value)
         self.note("clip", function=function, limit=float(limit), norm=size)
+
+    def _on_module(self, module: Any) -> None:
+        frame = user_frame(sys._getframe(1))
+        if frame is not None:
+            self.built[id(module)] = Location(
+                frame.f_code.co_filename, frame.f_lineno, frame.f_code.co_qualname
+            )
+            self.kept_alive.append(module)
+
+    def _on_detach(self, tensor: Tensor, how: str) -> None:
+        if self.observing and tensor.node is not None:
+            self.note("detach", value=self.log.value(tensor), how=how)
 
     def _on_mode(self, module: Any, training: bool) -> None:
         self.note("mode", module=weakref.ref(module), training=training)
@@ -287,7 +304,7 @@ class Session:
             for root in self.modules():
                 for name, q in root.named_parameters():
                     self._names.setdefault(id(q), f"{type(root).__name__}.{name}")
-        return self._names.get(id(p), f"a parameter {p.aval}")
+        return self._names.get(id(p), "a tensor that no module has registered")
 
     def optimized(self) -> set[int]:
         """The ids of the tensors that some optimizer moves."""

@@ -60,6 +60,8 @@ class Module:
 
     def __init__(self) -> None:
         attributes.set_up(self)
+        if listeners:
+            tell("module", self)
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         """What the module computes; `module(x)` calls it."""

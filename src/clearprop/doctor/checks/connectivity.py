@@ -3,30 +3,176 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
+from clearprop.core import Location, Tensor
 from clearprop.doctor.findings import Finding
-from clearprop.doctor.session import Pass, on_pass
+from clearprop.doctor.log import Log, Record
+from clearprop.doctor.session import Pass, Session, on_pass, on_session
+from clearprop.doctor.slices import Cut, Slice
+
+INTENDED = "; where the cut is meant, say so on the line"
+HOW = {
+    "no_grad": "it was computed under no_grad(), which records nothing",
+    "detached": "{how} ends its history",
+    "outside": "it left through {how} and came back as a new tensor, which has no history",
+}
+
+
+def first_use(log: Log, p: Tensor) -> Record | None:
+    """The first record that reads this tensor."""
+    return next((r for r in log.records if any(u.value.array is p.value for u in r.uses)), None)
 
 
 @on_pass
 def parameters_that_nobody_updates(seen: Pass) -> Iterator[Finding]:
     """A3: a leaf that the gradient reaches, and no optimizer moves, though there is one."""
-    optimized = seen.session.optimized()
+    for p in seen.flow.tensors:
+        record = first_use(seen.log, p)
+        if record is not None:
+            seen.session.candidates.append(("A3", p, seen.name(p), record, seen.when))
+    return
+    yield
+
+
+@on_session
+def reached_and_never_moved(session: Session) -> Iterator[Finding]:
+    """A3, when all optimizers are known. Inputs that ask for a gradient (adversarial examples,
+    penalties) are no parameters: at least one other tensor of their module is moved, or they are
+    Parameters.
+    """
+    optimized = session.optimized()
     if not optimized:
         return
-    for p in seen.flow.tensors:
-        if id(p) in optimized:
+    done: set[int] = set()
+    for code, p, name, record, when in session.candidates:
+        if code != "A3" or id(p) in optimized or id(p) in done or type(p).__name__ == "Tensor":
             continue
-        users = (r for r in seen.log.records if any(u.value.array is p.value for u in r.uses))
-        record = next(users, None)
+        done.add(id(p))
+        registered = "registered" not in name
         yield Finding(
             "A3", "error",
-            f"{seen.name(p)} {p.aval} takes part in the loss and gets a gradient, but no optimizer"
-            " has it.",
-            "keep modules in nn.ModuleList or nn.ModuleDict rather than in a list or dict, and make"
-            " the optimizer after the model is complete",
-            location=record.location if record else None,
-            module=record.path if record else "",
-            op=record.name if record else "",
-            when=seen.when,
+            f"{name}, {p.aval}, takes part in the loss and gets a gradient, but no optimizer has"
+            " it: it keeps its initial values.",
+            "make the optimizer after the model is complete, or add_param_group the new parameters"
+            if registered
+            else "keep modules and parameters in nn.ModuleList, nn.ModuleDict or nn.ParameterList"
+            " instead of a list or dict, so that model.parameters() finds them",
+            location=_where(session, record),
+            module=record.path, op=record.name, when=when, weight=20,
         )  # fmt: skip
+
+
+def _where(session: Session, record: Record) -> Location | None:
+    """The line that made a module which its parent has not registered; else where it is used."""
+    hidden = record.scope is not None and "[" in record.path
+    built = session.built.get(id(record.scope.module)) if hidden and record.scope else None
+    return built or record.location
+
+
+# ---------------------------------------------------------------------- the tape is cut
+@on_pass
+def leaves_that_data_flows_from(seen: Pass) -> Iterator[Finding]:
+    """A1, A2: remember the leaves from which data flows to the loss, and the tape does not."""
+    part = Slice(seen.log, seen.loss)
+    for p in part.leaves():
+        if id(p) not in seen.flow.leaves:
+            cut = next(part.cuts(p), None)
+            if cut is not None:
+                how = _how(seen, cut)
+                seen.session.candidates.append(("cut", p, seen.name(p), cut, how, seen.when))
+    return
+    yield
+
+
+def _how(seen: Pass, cut: Cut) -> tuple[str, Location | None]:
+    """How the value left the tape, and where."""
+    value = cut.use.value if cut.why != "outside" else cut.use.value.source
+    for event in reversed(seen.session.events):
+        if event.kind in ("detach", "export") and event.facts["value"] is value:
+            return event.facts.get("how") or event.facts.get("what", ""), event.location
+    return "detach()", None
+
+
+@on_session
+def the_tape_is_cut(session: Session) -> Iterator[Finding]:
+    """A1, A2, for parameters that no backward pass reached. (In a GAN, or with a target network,
+    another pass reaches them, or no optimizer holds them.)
+    """
+    optimized = session.optimized()
+    groups: dict[Any, list[tuple[str, Tensor]]] = {}
+    found: dict[Any, tuple[Cut, Any, str]] = {}
+    for entry in session.candidates:
+        if entry[0] != "cut":
+            continue
+        _, p, name, cut, how, when = entry
+        if id(p) in session.reached or (optimized and id(p) not in optimized):
+            continue
+        key = (cut.why, cut.record.code, cut.record.lasti, cut.record.prim.name)
+        names = groups.setdefault(key, [])
+        if not any(q is p for _, q in names):
+            names.append((name, p))
+        found.setdefault(key, (cut, how, when))
+    for key, names in groups.items():
+        cut, (how, where), when = found[key]
+        record = cut.record
+        n = sum(p.numel() for _, p in names)
+        behind = f"All {n} numbers of {_listed([name for name, _ in names])} get no gradient."
+        if cut.why == "op":
+            yield Finding(
+                "A1", "error",
+                f"{record.name} has no derivative (it is 0 wherever it exists), and every path from"
+                f" the loss to these parameters goes through it. {behind}",
+                "use a smooth value in the loss (softmax, log_softmax, sigmoid, the logits), and"
+                f" keep {record.name} for metrics and predictions",
+                location=record.location, module=record.path, op=record.name, when=when,
+                weight=100 + n, numbers={"parameters": n},
+            )  # fmt: skip
+            continue
+        reason = HOW[cut.why].format(how=how)
+        yield Finding(
+            "A2", "error",
+            f"The value {cut.use.value.shape} is used here, but {reason}: the tape is cut, and the"
+            f" loss depends on these parameters only through it. {behind}",
+            {
+                "no_grad": "compute it outside of no_grad()",
+                "detached": f"leave {how} out" + INTENDED,
+                "outside": "compute this step with clearprop's ops instead of NumPy or .item()",
+            }[cut.why],
+            location=where or record.location, module=record.path,
+            op=how if cut.why != "no_grad" else record.name, when=when, weight=100 + n,
+            numbers={"parameters": n},
+        )  # fmt: skip
+
+
+def _listed(names: list[str], most: int = 3) -> str:
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more
+
+
+# ---------------------------------------------------------------------- one module twice
+@on_session
+def one_module_in_several_places(session: Session) -> Iterator[Finding]:
+    """A7: siblings in one container that are the same object, with parameters."""
+    for root in session.modules():
+        for name, parent in root.named_modules():
+            seen: dict[int, list[str]] = {}
+            for key, child in parent._modules.items():
+                if child is not None and any(True for _ in child.parameters()):
+                    seen.setdefault(id(child), []).append(key)
+            for keys in seen.values():
+                if len(keys) < 2:
+                    continue
+                child = parent._modules[keys[0]]
+                n = sum(p.numel() for p in child.parameters())
+                path = f"{type(root).__name__}.{name}" if name else type(root).__name__
+                yield Finding(
+                    "A7", "warn",
+                    f"{path}[{', '.join(keys)}] are one {type(child).__name__} object: {len(keys)}"
+                    f" places share its {n} parameters, and their gradients add up in them. Layers"
+                    " that should differ cannot.",
+                    f"make a new module for every place: [{type(child).__name__}(...) for _ in"
+                    " range(n)]",
+                    location=session.built.get(id(parent)), module=path, weight=10,
+                    numbers={"places": len(keys), "parameters": n},
+                )  # fmt: skip
