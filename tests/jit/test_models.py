@@ -29,22 +29,18 @@ class Recurrent(nn.Module):
 
 
 class Attention(nn.Module):
-    """One layer of attention with several heads, and a mask."""
+    """One Transformer layer with several heads, a mask and dropout, and one linear layer behind the
+    last step.
+    """
 
     def __init__(self, width, heads, out):
         super().__init__()
-        self.heads, self.width = heads, width
-        self.inside, self.out = nn.Linear(width, 3 * width), nn.Linear(width, out)
+        self.layer = nn.TransformerEncoderLayer(width, heads, 8, batch_first=True)
+        self.out = nn.Linear(width, out)
 
     def forward(self, x):
-        n, length, _ = x.shape
-        parts = self.inside(x).reshape(n, length, 3, self.heads, self.width // self.heads)
-        q, k, v = parts.permute(2, 3, 0, 1, 4).unbind(0)
-        scores = q @ k.mT / (self.width / self.heads) ** 0.5
-        later = cp.triu(cp.ones(length, length), 1) > 0
-        scores = cp.where(later, cp.full_like(scores, float("-inf")), scores)
-        mixed = cp.softmax(scores, dim=-1) @ v
-        return self.out(mixed.permute(1, 2, 0, 3).reshape(n, length, self.width)[:, -1])
+        causal = nn.Transformer.generate_square_subsequent_mask(x.shape[1], dtype=x.dtype)
+        return self.out(self.layer(x, causal, is_causal=True)[:, -1])
 
 
 class Residual(nn.Module):

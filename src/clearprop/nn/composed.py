@@ -12,18 +12,20 @@ from dataclasses import dataclass
 from typing import Any
 
 from clearprop.autograd import Function, enable_grad, grad
+from clearprop.autograd.batching import vmap
 from clearprop.core import (
     Aval,
     Composed,
     Example,
     Primitive,
     Tensor,
+    apply,
     apply_many,
     apply_view,
     local,
     primitive,
 )
-from clearprop.core.primitive import LOOP, Batch
+from clearprop.core.primitive import Batch
 from clearprop.ops.movement import reshape_p
 
 
@@ -40,6 +42,11 @@ class Pair:
     keeps: tuple[int, ...]
 
     def __call__(self, *inputs: Tensor, **params: Any) -> tuple[Tensor, ...]:
+        """The results."""
+        return self.all_of(*inputs, **params)[: self.results]
+
+    def all_of(self, *inputs: Tensor, **params: Any) -> tuple[Tensor, ...]:
+        """All outputs; no gradient flows through those that are no results."""
         return _Run.apply(self, params, *inputs)  # type: ignore[no-any-return]
 
 
@@ -51,16 +58,20 @@ class _Run(Function):
         outs = apply_many(pair.forward, *inputs, **params)
         ctx.pair, ctx.params = pair, params
         ctx.save_for_backward(*inputs, *(outs[i] for i in pair.keeps))
-        return outs[: pair.results]
+        ctx.mark_non_differentiable(*outs[pair.results :])
+        return outs
 
     @staticmethod
     def backward(ctx: Any, *gs: Tensor) -> Any:
-        pair, params = ctx.pair, ctx.params
+        pair, params, gs = ctx.pair, ctx.params, gs[: ctx.pair.results]
         n = pair.forward.arity
         inputs, kept = ctx.saved_tensors[:n], ctx.saved_tensors[n:]
         if local.c.grad:
             return None, None, *_again(pair, params, inputs, ctx.needs_input_grad[2:], gs)
-        return None, None, *apply_many(pair.backward, *gs, *kept, *inputs, **params)
+        given = (*gs, *kept, *inputs)
+        if n == 1:
+            return None, None, apply(pair.backward, *given, **params)
+        return None, None, *apply_many(pair.backward, *given, **params)
 
 
 def _again(pair: Pair, params: Any, inputs: Any, wanted: Any, gs: Any) -> list[Tensor | None]:
@@ -77,6 +88,16 @@ def _again(pair: Pair, params: Any, inputs: Any, wanted: Any, gs: Any) -> list[T
     return [next(found) if w else None for w in wanted]
 
 
+def _in_ops(function: Callable[..., Any]) -> Callable[..., Any]:
+    """What vmap does: the function's ops, each on the whole batch."""
+
+    def rule(size: int, mapped: Sequence[bool], *xs: Tensor, **params: Any) -> Any:
+        in_dims = tuple(0 if m else None for m in mapped)
+        return vmap(lambda *ts: function(*ts, **params), in_dims=in_dims)(*xs)
+
+    return rule
+
+
 def pair(
     name: str,
     *,
@@ -88,13 +109,14 @@ def pair(
     keeps: tuple[int, ...],
     inputs: tuple[Aval, ...],
     params: Sequence[dict[str, Any]] = ({},),
-    batch: Batch = LOOP,
+    batch: Batch | None = None,
 ) -> Pair:
     """Enter both primitives into the table. `kernels` and `functions`: forward and backward, on
     arrays and in ops, both called alike. `inputs` and `params`: examples for the contract tests.
     """
     arity, outs = len(inputs), shape(*inputs, **params[0])
     both = (*outs[:results], *(outs[i] for i in keeps), *inputs)
+    on_batch = [_in_ops(f) if batch is None else batch for f in functions]
     return Pair(
         primitive(
             name,
@@ -104,18 +126,18 @@ def pair(
             vjp=(None,) * arity,
             lower=Composed(functions[0]),
             outputs=len(outs),
-            batch=batch,
+            batch=on_batch[0],
             examples=[Example(inputs, p) for p in params],
         ),
         primitive(
             f"{name}_back",
             doc=f"The derivative of {name}: the cotangents of its inputs.",
             eager=kernels[1],
-            shape=lambda *avals, **_: avals[-arity:],
+            shape=lambda *avals, **_: avals[-arity:] if arity > 1 else avals[-1],
             vjp=(None,) * len(both),
             lower=Composed(functions[1]),
             outputs=arity,
-            batch=batch,
+            batch=on_batch[1],
             examples=[Example(both, p) for p in params],
         ),
         functions[0],

@@ -16,6 +16,7 @@ from clearprop import ops
 from clearprop.autograd import no_grad
 from clearprop.core import Tensor
 from clearprop.errors import DtypeError, ShapeError, UnsupportedDtypeError
+from clearprop.nn.functional.standardized import LAYER_NORM, standardised
 from clearprop.ops.broadcasting import dims_by_any_name, expand_to, here, need_tensors
 from clearprop.ops.movement import reshape_to, slice_, unslice
 
@@ -39,21 +40,8 @@ def _same_dtype(op: str, x: Tensor, *others: Tensor | None) -> None:
             raise DtypeError(MIXED.format(op=op, x=x.aval, other=other.aval, here=here()))
 
 
-def _moments(x: Tensor, dims: tuple[int, ...]) -> tuple[Tensor, Tensor, Tensor]:
-    """Mean over dims, x - mean, and its mean square; axes stay with size 1."""
-    mean = ops.mean(x, dims, True)
-    centred = x - expand_to(mean, x.shape)
-    return mean, centred, ops.mean(centred * centred, dims, True)
-
-
 def _over_deviation(centred: Tensor, variance: Tensor, eps: float) -> Tensor:
     return centred * expand_to(ops.rsqrt(variance + eps), centred.shape)
-
-
-def _standardised(x: Tensor, dims: tuple[int, ...], eps: float) -> Tensor:
-    """(x - mean) / sqrt(var + eps) over dims."""
-    _, centred, variance = _moments(x, dims)
-    return _over_deviation(centred, variance, eps)
 
 
 def _per_channel(v: Tensor, x: Tensor) -> Tensor:
@@ -138,11 +126,11 @@ def batch_norm(
             f" None{here()}"
         )
     dims = (0, *range(2, input.ndim))
-    mean, centred, variance = _moments(input, dims)
+    y, mean, variance = standardised(input, dims, eps)
     if running_mean is not None and running_var is not None and count:
         _update(running_mean, mean, momentum)
         _update(running_var, variance * (count / (count - 1)), momentum)
-    return _scaled(_over_deviation(centred, variance, eps), weight, bias)
+    return _scaled(y, weight, bias)
 
 
 def _check_batch(op: str, x: Tensor) -> None:
@@ -197,12 +185,12 @@ def instance_norm(
         )
     _check_channels(op, input, **vectors)
     _same_dtype(op, input, *vectors.values())
-    mean, centred, variance = _moments(input, tuple(range(2, input.ndim)))
+    y, mean, variance = standardised(input, tuple(range(2, input.ndim)), eps)
     if running_mean is not None and running_var is not None and input.numel():
         unbiased = variance * (count / (count - 1))
         _update(running_mean, ops.mean(mean, 0), momentum)
         _update(running_var, ops.mean(unbiased, 0), momentum)
-    return _scaled(_over_deviation(centred, variance, eps), weight, bias)
+    return _scaled(y, weight, bias)
 
 
 # ---------------------------------------------------------------------- over the features
@@ -252,7 +240,14 @@ def layer_norm(
     """
     _, dims = _last_axes("layer_norm", input, normalized_shape, weight=weight, bias=bias)
     _same_dtype("layer_norm", input, weight, bias)
-    y = _standardised(input, dims, eps)
+    if weight is not None and bias is not None and input.numel():
+        size = weight.numel()
+        rows = reshape_to(ops.contiguous(input), (input.numel() // size, size))
+        (y,) = LAYER_NORM(
+            rows, reshape_to(weight, (size,)), reshape_to(bias, (size,)), eps=float(eps)
+        )
+        return reshape_to(y, input.shape)
+    y, _, _ = standardised(input, dims, eps)
     if weight is not None:
         y = y * expand_to(weight, y.shape)
     return y if bias is None else y + expand_to(bias, y.shape)
@@ -319,7 +314,7 @@ def group_norm(
             )
     _same_dtype(op, input, weight, bias)
     size = math.prod(input.shape[1:]) // num_groups
-    grouped = _standardised(reshape_to(input, (n, num_groups, size)), (2,), eps)
+    grouped, _, _ = standardised(reshape_to(input, (n, num_groups, size)), (2,), eps)
     return _scaled(reshape_to(grouped, input.shape), weight, bias)
 
 
