@@ -149,6 +149,39 @@ def test_a_mixture():
     assert abs(s.mean() - d.mean.item()) < 0.15 and abs(s.var() - d.variance.item()) < 0.3
 
 
+def test_between_zero_and_one():
+    d = D.Kumaraswamy(t(2.0), t(3.0))
+    x = d.sample((2000,)).numpy()
+    assert stats.kstest(x, lambda x: 1 - (1 - x**2) ** 3).pvalue > 1e-3
+    np.testing.assert_allclose(d.mode.item(), (1 / 5) ** 0.5)
+    for p in (0.1, 0.4995, 0.7):
+        d = D.ContinuousBernoulli(t(p))
+        grid = t(np.linspace(0, 1, 2001))
+        np.testing.assert_allclose(d.log_prob(grid).exp().mean().item(), 1, rtol=2e-3)
+        assert abs(d.sample((3000,)).mean().item() - d.mean.item()) < 0.02
+
+
+def test_a_covariance_of_low_rank_is_that_covariance():
+    w, diagonal, loc = t([[1.0, 0.2], [0.3, -0.5], [0.0, 2.0]]), t([0.5, 1.0, 2.0]), t([1.0, 0, 2])
+    d = D.LowRankMultivariateNormal(loc, w, diagonal)
+    full = D.MultivariateNormal(loc, d.covariance_matrix)
+    x = full.sample((4,))
+    np.testing.assert_allclose(d.log_prob(x).numpy(), full.log_prob(x).numpy())
+    np.testing.assert_allclose(d.entropy().item(), full.entropy().item())
+    np.testing.assert_allclose(d.precision_matrix.numpy(), full.precision_matrix.numpy())
+    np.testing.assert_allclose(
+        np.cov(d.sample((4000,)).numpy().T), d.covariance_matrix.numpy(), atol=0.4
+    )
+    assert abs(D.kl_divergence(d, full).item()) < 1e-9
+
+
+def test_every_constraint_has_a_transform_into_it():
+    x = t(np.random.default_rng(0).standard_normal((3, 3)))
+    for name in "real positive unit_interval simplex lower_cholesky positive_definite".split():
+        constraint = getattr(D.constraints, name)
+        assert constraint.check(D.transform_to(constraint)(x)).all()
+
+
 # ---------------------------------------------------------------------- gradients of samples
 def slope(a, x):
     return cp.core.TABLE["gamma_slope"].eager(a, x, order=0)

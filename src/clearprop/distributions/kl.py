@@ -9,6 +9,7 @@ from typing import Any
 
 from clearprop import ops
 from clearprop.core import Tensor
+from clearprop.distributions.bounded import ContinuousBernoulli
 from clearprop.distributions.categorical import Categorical, OneHotCategorical
 from clearprop.distributions.continuous import (
     EULER,
@@ -23,6 +24,7 @@ from clearprop.distributions.discrete import Bernoulli, Binomial, Geometric, Poi
 from clearprop.distributions.distribution import Distribution, holds
 from clearprop.distributions.gamma import Beta, Dirichlet, Gamma
 from clearprop.distributions.independent import Independent
+from clearprop.distributions.low_rank import LowRankMultivariateNormal
 from clearprop.distributions.multivariate import MultivariateNormal, half_log_det, mahalanobis
 from clearprop.distributions.normal import Normal
 from clearprop.distributions.parameters import sum_rightmost
@@ -188,6 +190,12 @@ def _(p: Beta, q: Beta) -> Tensor:
     return kl_divergence(p._dirichlet, q._dirichlet)
 
 
+@register_kl(ContinuousBernoulli, ContinuousBernoulli)
+def _(p: ContinuousBernoulli, q: ContinuousBernoulli) -> Tensor:
+    logs = p.mean * (p.logits - q.logits) + ops.log1p(-p.probs) - ops.log1p(-q.probs)
+    return logs + p._log_norm() - q._log_norm()
+
+
 @register_kl(Dirichlet, Dirichlet)
 def _(p: Dirichlet, q: Dirichlet) -> Tensor:
     a, b = p.concentration, q.concentration
@@ -198,8 +206,11 @@ def _(p: Dirichlet, q: Dirichlet) -> Tensor:
 
 
 # ---------------------------------------------------------------------- vectors, compounds
+@register_kl(LowRankMultivariateNormal, LowRankMultivariateNormal)
+@register_kl(LowRankMultivariateNormal, MultivariateNormal)
+@register_kl(MultivariateNormal, LowRankMultivariateNormal)
 @register_kl(MultivariateNormal, MultivariateNormal)
-def _(p: MultivariateNormal, q: MultivariateNormal) -> Tensor:
+def _(p: Any, q: Any) -> Tensor:
     if p.event_shape != q.event_shape:
         raise ValueError(
             "KL-divergence between two Multivariate Normals with different event shapes cannot be"

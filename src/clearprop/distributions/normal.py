@@ -11,7 +11,11 @@ from clearprop.distributions import constraints
 from clearprop.distributions.distribution import ExponentialFamily
 from clearprop.distributions.parameters import broadcast_all, standard_normal
 from clearprop.distributions.transformed import TransformedDistribution
-from clearprop.distributions.transforms import AbsTransform, ExpTransform
+from clearprop.distributions.transforms import (
+    AbsTransform,
+    ExpTransform,
+    StickBreakingTransform,
+)
 
 HALF_LOG_2PI = 0.5 * math.log(2 * math.pi)
 
@@ -172,3 +176,33 @@ class HalfNormal(TransformedDistribution):
 
     def entropy(self) -> Tensor:
         return self.base_dist.entropy() - math.log(2)
+
+
+class LogisticNormal(TransformedDistribution):
+    """Probability vectors: independent normal variables through a StickBreakingTransform.
+
+    >>> import clearprop as cp
+    >>> d = cp.distributions.LogisticNormal(cp.zeros(3), cp.ones(3))
+    >>> d.event_shape
+    (4,)
+    """
+
+    arg_constraints: ClassVar = {"loc": constraints.real, "scale": constraints.positive}
+    support = constraints.simplex
+    has_rsample = True
+
+    def __init__(self, loc: Any, scale: Any, validate_args: bool | None = None) -> None:
+        base = Normal(loc, scale, validate_args=validate_args)
+        if not base.batch_shape:
+            base = base.expand((1,))
+        super().__init__(base, StickBreakingTransform(), validate_args=validate_args)
+
+    @property
+    def loc(self) -> Tensor:
+        """The means of the normal variables."""
+        return self.base_dist.base_dist.loc  # type: ignore[attr-defined,no-any-return]
+
+    @property
+    def scale(self) -> Tensor:
+        """Their standard deviations."""
+        return self.base_dist.base_dist.scale  # type: ignore[attr-defined,no-any-return]

@@ -18,6 +18,7 @@ from clearprop.distributions.transform import (
 )
 from clearprop.nn.functional import softplus
 from clearprop.ops.broadcasting import here
+from clearprop.ops.factorizations import cholesky
 
 
 class _Plain(Transform):
@@ -331,9 +332,146 @@ class LowerCholeskyTransform(Transform):
         return hash(LowerCholeskyTransform)
 
 
+class PositiveDefiniteTransform(Transform):
+    """Matrices to positive-definite ones: L L^T of a LowerCholeskyTransform."""
+
+    domain = constraints.independent(constraints.real, 2)
+    codomain = constraints.positive_definite
+
+    def _call(self, x: Tensor) -> Tensor:
+        low = LowerCholeskyTransform()(x)
+        return low @ low.mT
+
+    def _back(self, y: Tensor) -> Tensor:
+        return LowerCholeskyTransform().inv(cholesky(y))
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, PositiveDefiniteTransform)
+
+    def __hash__(self) -> int:
+        return hash(PositiveDefiniteTransform)
+
+
+class _Parts(Transform):
+    """Other transforms for parts of an axis."""
+
+    def __init__(self, tseq: Sequence[Transform], dim: int, cache_size: int) -> None:
+        super().__init__(cache_size)
+        self.transforms = [t.with_cache(cache_size) if cache_size else t for t in tseq]
+        self.dim = dim
+
+    @property
+    def bijective(self) -> bool:  # type: ignore[override]
+        return all(t.bijective for t in self.transforms)
+
+    def _split(self, x: Tensor) -> Sequence[Tensor]:
+        raise NotImplementedError
+
+    def _joined(self, parts: Sequence[Tensor]) -> Tensor:
+        raise NotImplementedError
+
+    def _call(self, x: Tensor) -> Tensor:
+        return self._joined([t(v) for t, v in zip(self.transforms, self._split(x), strict=True)])
+
+    def _back(self, y: Tensor) -> Tensor:
+        pairs = zip(self.transforms, self._split(y), strict=True)
+        return self._joined([t.inv(v) for t, v in pairs])
+
+    def log_abs_det_jacobian(self, x: Tensor, y: Tensor) -> Tensor:
+        triples = zip(self.transforms, self._split(x), self._split(y), strict=True)
+        return self._joined([t.log_abs_det_jacobian(a, b) for t, a, b in triples])
+
+
+class CatTransform(_Parts):
+    """The next lengths[i] entries of axis dim go through the transform tseq[i].
+
+    >>> import clearprop as cp
+    >>> parts = [ExpTransform(), AffineTransform(0.0, 2.0)]
+    >>> t = cp.distributions.CatTransform(parts, lengths=[1, 2])
+    >>> t(cp.tensor([0.0, 1.0, 2.0]))
+    tensor([1., 2., 4.])
+    """
+
+    def __init__(
+        self, tseq: Sequence[Transform], dim: int = 0, lengths: Any = None, cache_size: int = 0
+    ) -> None:
+        super().__init__(tseq, dim, cache_size)
+        self.lengths = [1] * len(self.transforms) if lengths is None else list(lengths)
+
+    @property
+    def domain(self) -> Any:  # type: ignore[override]
+        return constraints.cat([t.domain for t in self.transforms], self.dim, self.lengths)
+
+    @property
+    def codomain(self) -> Any:  # type: ignore[override]
+        return constraints.cat([t.codomain for t in self.transforms], self.dim, self.lengths)
+
+    def _split(self, x: Tensor) -> Sequence[Tensor]:
+        return ops.split(x, self.lengths, self.dim)
+
+    def _joined(self, parts: Sequence[Tensor]) -> Tensor:
+        return ops.cat(list(parts), self.dim)
+
+
+class StackTransform(_Parts):
+    """Slice i of axis dim goes through the transform tseq[i].
+
+    >>> import clearprop as cp
+    >>> t = cp.distributions.StackTransform([ExpTransform(), AffineTransform(0.0, 2.0)])
+    >>> t(cp.tensor([0.0, 1.0]))
+    tensor([1., 2.])
+    """
+
+    def __init__(self, tseq: Sequence[Transform], dim: int = 0, cache_size: int = 0) -> None:
+        super().__init__(tseq, dim, cache_size)
+
+    @property
+    def domain(self) -> Any:  # type: ignore[override]
+        return constraints.stack([t.domain for t in self.transforms], self.dim)
+
+    @property
+    def codomain(self) -> Any:  # type: ignore[override]
+        return constraints.stack([t.codomain for t in self.transforms], self.dim)
+
+    def _split(self, x: Tensor) -> Sequence[Tensor]:
+        return ops.unbind(x, self.dim)
+
+    def _joined(self, parts: Sequence[Tensor]) -> Tensor:
+        return ops.stack(list(parts), self.dim)
+
+
+class CumulativeDistributionTransform(Transform):
+    """y = F(x), the distribution function of a distribution; uniform where x is distributed so."""
+
+    bijective = True
+    codomain = constraints.unit_interval
+
+    def __init__(self, distribution: Any, cache_size: int = 0) -> None:
+        super().__init__(cache_size)
+        self.distribution = distribution
+
+    @property
+    def domain(self) -> Any:  # type: ignore[override]
+        return self.distribution.support
+
+    @property
+    def sign(self) -> Any:
+        return 1
+
+    def _call(self, x: Tensor) -> Tensor:
+        return self.distribution.cdf(x)  # type: ignore[no-any-return]
+
+    def _back(self, y: Tensor) -> Tensor:
+        return self.distribution.icdf(y)  # type: ignore[no-any-return]
+
+    def log_abs_det_jacobian(self, x: Tensor, y: Tensor) -> Tensor:
+        return self.distribution.log_prob(x)  # type: ignore[no-any-return]
+
+
 __all__ = [
-    "AbsTransform", "AffineTransform", "ComposeTransform", "ExpTransform", "IndependentTransform",
-    "LowerCholeskyTransform", "PowerTransform", "ReshapeTransform", "SigmoidTransform",
-    "SoftmaxTransform", "SoftplusTransform", "StickBreakingTransform", "TanhTransform", "Transform",
-    "identity_transform",
+    "AbsTransform", "AffineTransform", "CatTransform", "ComposeTransform",
+    "CumulativeDistributionTransform", "ExpTransform", "IndependentTransform",
+    "LowerCholeskyTransform", "PositiveDefiniteTransform", "PowerTransform", "ReshapeTransform",
+    "SigmoidTransform", "SoftmaxTransform", "SoftplusTransform", "StackTransform",
+    "StickBreakingTransform", "TanhTransform", "Transform", "identity_transform",
 ]  # fmt: skip
