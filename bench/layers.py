@@ -1,0 +1,105 @@
+"""Whole networks of layers, forward and backward: clearprop's eager and compiled mode beside
+PyTorch's eager mode, in one run, on one thread.
+
+    python bench/layers.py                 all rows
+    python bench/layers.py lenet --rounds 25
+
+A row is a network as a user writes it, the same source for both libraries, with the same weights
+and inputs; the losses are compared before anything is timed. Times are medians over rounds that
+run in turn; the ratio is PyTorch's time over clearprop's, so above 1 clearprop is faster.
+"""
+
+from __future__ import annotations
+
+from timing import medians, single_thread
+
+single_thread()
+
+import argparse  # noqa: E402
+from collections.abc import Callable  # noqa: E402
+from typing import Any  # noqa: E402
+
+import numpy as np  # noqa: E402
+import torch  # noqa: E402
+
+import clearprop as cp  # noqa: E402
+
+Made = tuple[Any, Callable[..., Any], tuple[np.ndarray, ...]]  # module, its loss, its inputs
+
+
+def lenet(lib: Any) -> Made:
+    """LeNet on 28x28, batch 64."""
+    nn, F = lib.nn, lib.nn.functional
+    model = nn.Sequential(
+        nn.Conv2d(1, 6, 5, padding=2), nn.ReLU(), nn.MaxPool2d(2),
+        nn.Conv2d(6, 16, 5), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten(),
+        nn.Linear(400, 120), nn.ReLU(), nn.Linear(120, 84), nn.ReLU(), nn.Linear(84, 10),
+    )  # fmt: skip
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((64, 1, 28, 28)).astype(np.float32)
+    y = rng.integers(0, 10, 64)
+    return model, lambda x, y: F.cross_entropy(model(x), y), (x, y)
+
+
+def lenet_with_means(lib: Any) -> Made:
+    """LeNet with mean pooling."""
+    model, _, inputs = lenet(lib)
+    model[2], model[5] = lib.nn.AvgPool2d(2), lib.nn.AvgPool2d(2)
+    F = lib.nn.functional
+    return model, lambda x, y: F.cross_entropy(model(x), y), inputs
+
+
+ROWS: dict[str, Callable[[Any], Made]] = {
+    "lenet": lenet,
+    "lenet-mean": lenet_with_means,
+}
+
+
+def step(model: Any, loss_of: Any, xs: Any) -> Callable[[], Any]:
+    """Forward and backward, from no gradients."""
+
+    def run() -> Any:
+        model.zero_grad()
+        loss = loss_of(*xs)
+        loss.backward()
+        return loss
+
+    return run
+
+
+def programs(make: Callable[[Any], Made]) -> dict[str, Callable[[], Any]]:
+    """The three ways to run a row, from the same weights."""
+    theirs, their_loss, arrays = make(torch)
+    out = {"torch": step(theirs, their_loss, [torch.from_numpy(a) for a in arrays])}
+    for name in ("eager", "compiled"):
+        model, loss_of, _ = make(cp)
+        with cp.no_grad():
+            for p, q in zip(model.parameters(), theirs.parameters(), strict=True):
+                p.copy_(cp.from_numpy(q.detach().numpy()))
+        run = step(model, loss_of, [cp.from_numpy(a) for a in arrays])
+        out[name] = cp.compile(run) if name == "compiled" else run
+    losses = {name: float(run().detach()) for name, run in out.items()}
+    for name, loss in losses.items():
+        assert abs(loss - losses["torch"]) < 1e-4 * abs(losses["torch"]), f"{name}: {losses}"
+    return out
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("rows", nargs="*", choices=[*ROWS, []], help="which rows; all if none")
+    parser.add_argument("--rounds", type=int, default=15)
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    print(f"{'forward + backward, us':24}{'torch':>9}{'eager':>9}{'compiled':>10}   torch/eager"
+          "  torch/compiled")  # fmt: skip
+    for name in options.rows or ROWS:
+        t = medians(programs(ROWS[name]), rounds=options.rounds)
+        ours, code, theirs = t["eager"], t["compiled"], t["torch"]
+        print(
+            f"{name:24}{theirs:9.0f}{ours:9.0f}{code:10.0f}{theirs / ours:14.2f}"
+            f"{theirs / code:16.2f}"
+        )
+
+
+if __name__ == "__main__":
+    main()
