@@ -408,3 +408,75 @@ WRONG: list[tuple[str, list[np.ndarray], dict[str, Any]]] = [
 @pytest.mark.parametrize("case", WRONG, ids=lambda c: f"{c[0]}-{len(c[1])}-{c[2]}")
 def test_mistakes_raise_the_same_type(case):
     compare(*case)
+
+
+LAYERS = [
+    ("Conv1d", (4, 6, 3), {"groups": 2}),
+    ("Conv2d", (3, 8, (5, 2)), {"padding": "same", "padding_mode": "reflect"}),
+    ("Conv2d", (1, 6, 5), {"bias": False, "stride": 2, "dilation": (1, 2)}),
+    ("Conv3d", (2, 3, 2), {"padding": 1, "padding_mode": "circular"}),
+    ("ConvTranspose1d", (4, 6, 3), {"groups": 2, "output_padding": 1, "stride": 2}),
+    ("ConvTranspose2d", (6, 4, (3, 2)), {"padding": 1}),
+    ("ConvTranspose3d", (2, 3, 2), {"dilation": 2, "bias": False}),
+]
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("seed", [0, 1234, -3])
+@pytest.mark.parametrize(("name", "args", "options"), LAYERS)
+def test_layers_start_with_the_very_weights_of_pytorch(name, args, options, seed, dtype):
+    made = []
+    for lib in (cp, torch):
+        lib.manual_seed(seed)
+        made.append(getattr(lib.nn, name)(*args, **options, dtype=getattr(lib, dtype)))
+    mine, reference = made
+    assert repr(mine) == repr(reference)
+    assert list(mine.state_dict()) == list(reference.state_dict())
+    for key, value in reference.state_dict().items():
+        np.testing.assert_array_equal(mine.state_dict()[key].numpy(), value.numpy())
+    d = int(name[-2])
+    x = numbers(seed % 7, 2, args[0], *(9, 10, 5)[:d]).astype(dtype)
+    close = 1e-10 if dtype == "float64" else 1e-5
+    a, b = mine(cp.tensor(x)).detach().numpy(), reference(torch.tensor(x)).detach().numpy()
+    np.testing.assert_allclose(a, b, close, close)
+
+
+PRINTED = [
+    "MaxPool2d(2)", "MaxPool2d((3, 2), stride=(2, 1), padding=1, ceil_mode=True)", "MaxPool1d(3)",
+    "MaxUnpool2d(2, stride=2)", "AvgPool1d(2)", "AvgPool2d((3, 2), 1, 1, True, False, 3)",
+    "LPPool2d(2, 3)", "LPPool1d(1.5, 3)", "AdaptiveAvgPool2d((None, 5))", "AdaptiveMaxPool1d(4)",
+    "Upsample(scale_factor=2)", "Upsample(size=(3, 4), mode='bilinear', align_corners=True)",
+    "UpsamplingNearest2d(scale_factor=2)", "UpsamplingBilinear2d(size=4)", "PixelShuffle(2)",
+    "PixelUnshuffle(3)", "ChannelShuffle(2)", "Unfold(3, padding=1)", "Fold((4, 5), (2, 2))",
+    "ZeroPad2d((1, 2, 0, 3))", "ConstantPad1d((1, 2), 3.5)", "ReflectionPad2d(1)",
+    "ReplicationPad3d(1)", "CircularPad1d(2)",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("source", PRINTED)
+def test_layers_print_as_in_pytorch(source):
+    mine, reference = (eval(f"nn.{source}", {"nn": lib.nn}) for lib in (cp, torch))
+    assert repr(mine) == repr(reference)
+
+
+@pytest.mark.parametrize(
+    ("source", "size"),
+    [
+        ("Conv2d(3, 4, 3, groups=2)", None), ("Conv2d(4, 3, 3, groups=2)", None),
+        ("Conv2d(4, 4, 3, groups=0)", None), ("Conv2d(4, 4, 3, padding='foo')", None),
+        ("Conv2d(4, 4, 3, padding='same', stride=2)", None),
+        ("Conv2d(4, 4, 3, padding_mode='foo')", None),
+        ("ConvTranspose2d(4, 4, 3, padding_mode='reflect')", None),
+        ("ConvTranspose2d(4, 4, 3, 2, 1)", (12, 10)), ("ConvTranspose2d(4, 4, 3, 2, 1)", (12,)),
+        ("ConvTranspose2d(4, 4, 3, 2, 1)", (10, 9)),
+    ],
+)  # fmt: skip
+def test_layers_refuse_what_pytorch_refuses(source, size):
+    found = []
+    for lib in (cp, torch):
+        try:
+            layer = eval(f"nn.{source}", {"nn": lib.nn})
+            found.append(tuple(layer(lib.zeros(1, 4, 5, 5), output_size=size).shape))
+        except (ValueError, TypeError, RuntimeError) as error:
+            found.append(type(error))
+    assert found[0] == found[1] or issubclass(found[0], found[1])
