@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import gc
+import subprocess
+import sys
 import threading
 import time
 from pathlib import Path
@@ -365,6 +367,37 @@ def test_without_llvmlite_functions_run_in_eager_mode_and_say_so_once(monkeypatc
     with pytest.warns(RuntimeWarning, match="there is no llvmlite"):
         np.testing.assert_array_equal(f(X).numpy(), X.numpy() * 2)
     np.testing.assert_array_equal(f(X).numpy(), X.numpy() * 2)
+
+
+BLOCKED = """
+import importlib.util, sys, warnings
+
+class Block:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] == "llvmlite":
+            raise ModuleNotFoundError(name)
+
+find = importlib.util.find_spec
+importlib.util.find_spec = lambda name, *rest: None if name == "llvmlite" else find(name, *rest)
+sys.meta_path.insert(0, Block())
+import clearprop as cp
+
+with warnings.catch_warnings(record=True) as told:
+    warnings.simplefilter("always")
+    f = cp.compile(lambda x: (x * x).sum(), threads=2, background=True)
+    x = cp.ones(3)
+    print(f(x).item(), f(x).item(), f.run(2, (cp.ones(2, 3),)).tolist(), f.explain())
+print(len(told), "there is no llvmlite" in str(told[0].message))
+"""
+
+
+def test_where_llvmlite_is_not_installed_everything_works_in_eager_mode():
+    done = subprocess.run(
+        [sys.executable, "-c", BLOCKED], capture_output=True, text=True, check=False, timeout=60
+    )
+    assert done.stdout.split("\n")[:2] == [
+        "3.0 3.0 [3.0, 3.0] <lambda>: 0 compiled", "1 True"
+    ], done.stderr  # fmt: skip
 
 
 def test_what_runs_in_eager_mode_inside_is_told_and_its_errors_come_through():

@@ -14,7 +14,7 @@ from clearprop.core import Tensor, grad_of, version_cell, wrap
 from clearprop.core.state import changes, local
 from clearprop.core.tree import tensors_in
 from clearprop.graph import Traced, Var
-from clearprop.jit import builtin
+from clearprop.jit import builtin, objects, record
 from clearprop.jit.callable import NativeCallable
 from clearprop.jit.guards import Names
 from clearprop.jit.program import Program
@@ -43,7 +43,7 @@ class Binding:
         self.many = many
         self.program = program
         self.names = names
-        self.outputs = np.zeros((0, builtin.WORDS["outputs"]), np.int64)
+        self.outputs = np.zeros((0, record.WORDS["outputs"]), np.int64)
         self.keep: list[Any] = [fail]
         self.table = self._new_table()
         self.numbers = [np.zeros(v.aval.shape, v.aval.dtype.np) for v in self._number_vars()]
@@ -74,9 +74,9 @@ class Binding:
         self._table("written", self._written(args))
         self.outputs = self._table("outputs", self._outputs())
         self.fields["arguments"] = len(args)
-        self.record = np.zeros(len(builtin.FIELDS), np.int64)
+        self.record = np.zeros(len(record.FIELDS), np.int64)
         for name, value in self.fields.items():
-            self.record[builtin.FIELDS.index(name)] = value
+            self.record[record.FIELDS.index(name)] = value
         self.refresh()
         self._set("enabled", 1)
 
@@ -96,7 +96,7 @@ class Binding:
     @property
     def calls(self) -> int:
         """How many steps were made by the record."""
-        return int(self.record[builtin.FIELDS.index("calls")]) * max(1, self.many)
+        return int(self.record[record.FIELDS.index("calls")]) * max(1, self.many)
 
     def follow(self, other: Binding | None) -> None:
         """Name the record that is tried when this one does not fit."""
@@ -120,14 +120,14 @@ class Binding:
         return whole[len(front) :]
 
     def _set(self, name: str, value: int) -> None:
-        self.record[builtin.FIELDS.index(name)] = value
+        self.record[record.FIELDS.index(name)] = value
 
     def _number_vars(self) -> Any:
         n = len(self.traced.numbers)
         return self.traced.graph.inputs[len(self.traced.graph.inputs) - n :] if n else ()
 
     def _table(self, name: str, rows: list[list[int]]) -> np.ndarray:
-        width = builtin.WORDS[name]
+        width = record.WORDS[name]
         table = np.zeros((max(1, len(rows)), width), np.int64)
         for i, row in enumerate(rows):
             table[i, : len(row)] = row
@@ -151,22 +151,22 @@ class Binding:
         rows: list[list[int]] = []
         for i, x in enumerate(args):
             if isinstance(x, Tensor):
-                rows.append(self._tensor(builtin.GIVEN, i, x.value, len(rows), False))
-        at = builtin.offsets() or {}
+                rows.append(self._tensor(record.GIVEN, i, x.value, len(rows), False))
+        at = objects.offsets() or {}
         for source in self.traced.sources:
             array, place = source.now(), len(rows)
             assert array is not None
             if source.grad_of is not None:
                 tensor: Any = source.grad_of()
                 slot = id(tensor) + at["at_grad"]
-                rows.append(self._tensor(builtin.HELD, slot, array, place, False))
+                rows.append(self._tensor(record.HELD, slot, array, place, False))
             elif source.owner is not None:
                 tensor = source.owner()
                 wants = tensor.node is not None
-                rows.append(self._tensor(builtin.FIXED, id(tensor), array, place, wants))
+                rows.append(self._tensor(record.FIXED, id(tensor), array, place, wants))
             else:  # memory that belongs to no tensor
                 tensor = wrap(array, None)
-                rows.append(self._tensor(builtin.FIXED, id(tensor), array, place, False))
+                rows.append(self._tensor(record.FIXED, id(tensor), array, place, False))
             self.keep.append(tensor)
         return rows
 
@@ -182,7 +182,7 @@ class Binding:
 
     def _words(self) -> list[list[int]]:
         """What must lie in certain places of memory."""
-        at = builtin.offsets() or {}
+        at = objects.offsets() or {}
         rows: list[list[int]] = []
         for ref, _ in self.traced.conditions:
             tensor = ref()
@@ -190,7 +190,7 @@ class Binding:
                 held = grad_of(tensor)
                 rows.append([id(tensor) + at["at_grad"], id(held)])
                 self.keep.append((tensor, held))
-        rows += [[id(c) + builtin.CELL_CONTENT, id(content)] for c, content in self.names.cells]
+        rows += [[id(c) + objects.CELL_CONTENT, id(content)] for c, content in self.names.cells]
         return rows
 
     def _draws(self) -> list[list[int]]:
@@ -269,7 +269,7 @@ def size_of(v: Var) -> int:
 
 def why_not(traced: Traced, program: Program, args: tuple[Any, ...]) -> str | None:
     """The reason why calls of a version must go through Python; None if they need not."""
-    if builtin.offsets() is None:
+    if objects.offsets() is None:
         return "objects of this Python are laid out in another way"
     if traced.recorded:
         return "its results are on the tape"
@@ -346,10 +346,10 @@ class Entry:
     """
 
     def __init__(self, slow: Any) -> None:
-        self.head = np.zeros(len(builtin.FIELDS), np.int64)
+        self.head = np.zeros(len(record.FIELDS), np.int64)
         self.slow = slow
         self.bindings: list[Binding] = []
-        self.head[builtin.FIELDS.index("slow")] = id(slow)
+        self.head[record.FIELDS.index("slow")] = id(slow)
 
     def lead(self, function: NativeCallable) -> None:
         """Let calls of an object go to the machine code at once."""
@@ -372,4 +372,4 @@ class Entry:
             binding.follow(following)
             following = binding
         start = 0 if following is None else following.record.ctypes.data
-        self.head[builtin.FIELDS.index("next")] = start
+        self.head[record.FIELDS.index("next")] = start

@@ -5,141 +5,51 @@ What it looks at stands in a record, a table of numbers and addresses, so one fu
 programs and is compiled once per machine. Where anything is not as the record says, the call goes
 on to a Python function, which finds or compiles the right version.
 
-This relies on how CPython and NumPy lay objects out; `offsets` compares that with what Python says
-before it is used, and elsewhere (PyPy, builds without the global lock) calls go through Python.
+This relies on how CPython and NumPy lay objects out (`objects.py`); elsewhere (PyPy, builds without
+the global lock) calls go through Python.
 """
 
 from __future__ import annotations
 
 import ctypes
-import sys
-import weakref
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from functools import cache
 from typing import Any
 
 import numpy as np
 
-from clearprop.core import Parameter, Tensor, wrap
-from clearprop.core.state import changes, local
+from clearprop.core import Parameter, Tensor
+from clearprop.core.state import changes
 from clearprop.core.tensor import writes
-from clearprop.jit.callable import RECORD, fits
+from clearprop.jit.callable import RECORD
 from clearprop.jit.engine import Code, compile_text, provide
-
-# Where things lie, in bytes. Object header: count of references 0, type 8.
-DATA, AXES, DIMENSIONS, BASE, DESCRIPTOR, ARRAY_FLAGS = 16, 24, 32, 48, 56, 64  # of an ndarray
-ARRAY_WEAKREFS = 72
-LIST_ITEMS, TUPLE_ITEMS, CELL_CONTENT = 24, 24, 16
-INT_KIND, INT_DIGIT, DIGIT_BITS = 16, 24, 30  # of an int
-NEW_ARRAY = 0x1 | 0x2 | 0x4 | 0x100 | 0x400  # an ndarray's flags that owns its memory, of any axes
-PACKED = 0x1 | 0x100  # an ndarray's flags: row-major, aligned
-LARGEST_RESULT = 32  # arrays
-
-# What a record holds, in this order, each in 8 bytes. `x_count` and `x_table` tell of a table.
-FIELDS = (
-    "next", "enabled", "busy", "arguments", "arguments_table", "tensors", "tensors_table", "draws",
-    "draws_table", "apart", "apart_table", "words", "words_table", "grads",
-    "grads_table", "names", "names_table", "written", "written_table", "outputs",
-    "outputs_table", "step", "table", "changes", "expected", "context", "thread", "grad_mode",
-    "slow", "fail", "release", "calls", "many", "writes", "count", "positive", "negative",
-    "tensor", "parameter", "ndarray", "none", "at_value", "at_node", "at_cell", "at_view",
-    "at_grad", "at_mode", "at_interpreter",
+from clearprop.jit.objects import (
+    ARRAY_FLAGS,
+    ARRAY_WEAKREFS,
+    AXES,
+    BASE,
+    DATA,
+    DESCRIPTOR,
+    DIGIT_BITS,
+    DIMENSIONS,
+    INT_DIGIT,
+    INT_KIND,
+    LIST_ITEMS,
+    NEW_ARRAY,
+    PACKED,
+    TUPLE_ITEMS,
+    offsets,
+    one_digit,
 )  # fmt: skip
-WORDS = {
-    "arguments": 1, "tensors": 7, "words": 2, "grads": 3, "names": 3, "written": 1, "outputs": 7,
-    "draws": 4, "apart": 4,
-}  # fmt: skip
-GIVEN, FIXED, HELD = 0, 1, 2  # a tensor is an argument, a certain one, or what a slot holds
+from clearprop.jit.record import FIELDS, FIXED, GIVEN, RecordText
+
+LARGEST_RESULT = 32  # arrays
 
 API = (
     "PyDict_GetItemWithError", "PyThreadState_Get", "PyEval_SaveThread", "PyEval_RestoreThread",
     "PyLong_FromLongLong", "PyLong_AsLongLong", "PyObject_Vectorcall", "PyType_GenericAlloc",
     "PyTuple_New", "Py_IncRef", "Py_DecRef", "PyObject_CallNoArgs",
 )  # fmt: skip
-
-
-class _Text:
-    """Writes the function."""
-
-    def __init__(self) -> None:
-        self.lines: list[str] = []
-        self.count = 0
-        self.label = "entry"
-
-    def new(self, hint: str = "v") -> str:
-        self.count += 1
-        return f"%{hint}{self.count}"
-
-    def let(self, instruction: str) -> str:
-        name = self.new()
-        self.lines.append(f"  {name} = {instruction}")
-        return name
-
-    def do(self, instruction: str) -> None:
-        self.lines.append(f"  {instruction}")
-
-    def block(self, label: str) -> None:
-        self.lines.append(f"{label}:")
-        self.label = label
-
-    def need(self, condition: str) -> None:
-        """Go on only if the condition holds; else to Python."""
-        self.count += 1
-        label = f"ok{self.count}"
-        self.do(f"br i1 {condition}, label %{label}, label %other")
-        self.block(label)
-
-    def field(self, name: str, kind: str = "ptr") -> str:
-        return self.at("%record", 8 * FIELDS.index(name), kind)
-
-    def put(self, name: str, value: str) -> None:
-        at = self.let(f"getelementptr i8, ptr %record, i64 {8 * FIELDS.index(name)}")
-        self.do(f"store i64 {value}, ptr {at}")
-
-    def at(self, base: str, offset: int | str, kind: str = "ptr") -> str:
-        """What lies some bytes behind an address."""
-        at = self.let(f"getelementptr i8, ptr {base}, i64 {offset}")
-        return self.let(f"load {kind}, ptr {at}")
-
-    def same(self, a: str, b: str, kind: str = "ptr") -> str:
-        return self.let(f"icmp eq {kind} {a}, {b}")
-
-    def either(self, a: str, b: str) -> str:
-        return self.let(f"or i1 {a}, {b}")
-
-    @contextmanager
-    def each(self, name: str) -> Iterator[tuple[str, str]]:
-        """For every entry of a table: its number and address."""
-        n, base = self.field(name, "i64"), self.field(f"{name}_table")
-        self.count += 1
-        head, body, latch, done = (f"{x}{self.count}" for x in ("head", "body", "latch", "done"))
-        before, i, after = self.label, self.new("i"), self.new("i")
-        self.do(f"br label %{head}")
-        self.block(head)
-        self.do(f"{i} = phi i64 [0, %{before}], [{after}, %{latch}]")
-        more = self.let(f"icmp slt i64 {i}, {n}")
-        self.do(f"br i1 {more}, label %{body}, label %{done}")
-        self.block(body)
-        offset = self.let(f"mul i64 {i}, {8 * WORDS[name]}")
-        entry = self.let(f"getelementptr i8, ptr {base}, i64 {offset}")
-        yield i, entry
-        self.do(f"br label %{latch}")
-        self.block(latch)
-        self.do(f"{after} = add i64 {i}, 1")
-        self.do(f"br label %{head}")
-        self.block(done)
-
-    @contextmanager
-    def when(self, condition: str) -> Iterator[None]:
-        """Only if the condition holds."""
-        self.count += 1
-        yes, after = f"yes{self.count}", f"after{self.count}"
-        self.do(f"br i1 {condition}, label %{yes}, label %{after}")
-        self.block(yes)
-        yield
-        self.do(f"br label %{after}")
-        self.block(after)
 
 
 RUN = """
@@ -198,7 +108,7 @@ entry:
 @cache
 def text() -> str:
     """The IR of the function."""
-    t = _Text()
+    t = RecordText()
     t.lines.append(_DECLARES)
     t.lines.append("define ptr @call(ptr %self, ptr %args, i64 %flagged, ptr %kwnames) #0 {")
     t.block("entry")
@@ -248,11 +158,11 @@ declare ptr @clearprop_new_array(ptr, ptr, i32, ptr, ptr, ptr, i32, ptr)
 """
 
 
-def _slot_of(t: _Text, name: str, record: str = "%record") -> str:
+def _slot_of(t: RecordText, name: str, record: str = "%record") -> str:
     return t.let(f"getelementptr i8, ptr {record}, i64 {8 * FIELDS.index(name)}")
 
 
-def _context(t: _Text) -> None:
+def _context(t: RecordText) -> None:
     """The record is in use, nobody else runs it, and thread, mode and changes are the expected."""
     t.need(t.let(f"icmp ne i64 {t.field('enabled', 'i64')}, 0"))
     t.need(t.same("%kwnames", "null"))
@@ -267,7 +177,7 @@ def _context(t: _Text) -> None:
     t.need(t.same("%nargs", t.field("arguments", "i64"), "i64"))
 
 
-def _arguments(t: _Text) -> None:
+def _arguments(t: RecordText) -> None:
     """Arguments that are no Tensors are the very objects; every Tensor, given or known, holds an
     array of the expected kind, whose address goes into the table.
     """
@@ -304,7 +214,7 @@ def _arguments(t: _Text) -> None:
         t.do(f"store ptr {t.at(array, DATA)}, ptr {place}")
 
 
-def _apart(t: _Text) -> None:
+def _apart(t: RecordText) -> None:
     """What is written to does not lie in an argument. An entry: two places, and how many bytes."""
     table = t.field("table")
 
@@ -320,7 +230,7 @@ def _apart(t: _Text) -> None:
         t.need(t.either(before, after))
 
 
-def _sizes(t: _Text, have: str, want: str, axes: str, need: Callable[[str], None]) -> None:
+def _sizes(t: RecordText, have: str, want: str, axes: str, need: Callable[[str], None]) -> None:
     """The sizes along all axes must be equal."""
     t.count += 1
     head, body, done = (f"{x}{t.count}" for x in ("axes", "axis", "sized"))
@@ -341,7 +251,7 @@ def _sizes(t: _Text, have: str, want: str, axes: str, need: Callable[[str], None
     t.block(done)
 
 
-def _surroundings(t: _Text) -> None:
+def _surroundings(t: RecordText) -> None:
     """Tensors, gradients, global names and closures are those that the record was made for."""
     with t.each("words") as (_, entry):  # an address, what it must hold
         t.need(t.same(t.at(t.at(entry, 0), 0), t.at(entry, 8)))
@@ -364,7 +274,7 @@ def _surroundings(t: _Text) -> None:
         t.need(t.same(found, t.at(entry, 16)))
 
 
-def _draws(t: _Text) -> None:
+def _draws(t: RecordText) -> None:
     """Random numbers are drawn anew. An entry: the function, place in the table, descriptor."""
     table = t.field("table")
     with t.each("draws") as (i, entry):
@@ -377,7 +287,7 @@ def _draws(t: _Text) -> None:
         t.do(f"store ptr {t.at(array, DATA)}, ptr {place}")
 
 
-def _results(t: _Text) -> None:
+def _results(t: RecordText) -> None:
     """Arrays for what is returned. An entry: descriptor, axes, sizes, place in the table, whether
     arrays are kept for another call, and the last two that were.
     """
@@ -395,7 +305,7 @@ def _results(t: _Text) -> None:
         t.do(f"store ptr {t.at(array, DATA)}, ptr {place}")
 
 
-def _take_again(t: _Text, entry: str, array: str, slot: str) -> None:
+def _take_again(t: RecordText, entry: str, array: str, slot: str) -> None:
     """Use an array of an earlier call if nobody else has it any more, and it is as it was."""
     t.count += 1
     after = f"taken{t.count}"
@@ -421,7 +331,7 @@ def _take_again(t: _Text, entry: str, array: str, slot: str) -> None:
     t.block(after)
 
 
-def _new_array(t: _Text, entry: str, slot: str) -> None:
+def _new_array(t: RecordText, entry: str, slot: str) -> None:
     descriptor = t.at(entry, 0)
     t.do(f"call void @Py_IncRef(ptr {descriptor})")
     array = t.let(
@@ -443,7 +353,7 @@ def _new_array(t: _Text, entry: str, slot: str) -> None:
             t.do(f"call void @Py_DecRef(ptr {second})")
 
 
-def _run(t: _Text) -> None:
+def _run(t: RecordText) -> None:
     """Run the step, for a long one without the global lock."""
     busy, step, table = t.field("busy"), t.field("step"), t.field("table")
     t.do(f"store i64 1, ptr {busy}")
@@ -479,7 +389,7 @@ def _run(t: _Text) -> None:
     t.block("good")
 
 
-def _effects(t: _Text) -> None:
+def _effects(t: RecordText) -> None:
     """Gradients are set, writes are counted."""
     calls = t.let(f"add i64 {t.field('calls', 'i64')}, 1")
     t.put("calls", calls)
@@ -502,7 +412,7 @@ def _effects(t: _Text) -> None:
         _replace(t, t.at(t.field("writes"), LIST_ITEMS), "negative", lambda _: value)
 
 
-def _replace(t: _Text, items: str, sign: str, value: Callable[[str], str]) -> None:
+def _replace(t: RecordText, items: str, sign: str, value: Callable[[str], str]) -> None:
     """Another number, one further away from 0, as the only item of a list."""
     old = t.let(f"load ptr, ptr {items}")
     t.count += 1
@@ -526,7 +436,7 @@ def _replace(t: _Text, items: str, sign: str, value: Callable[[str], str]) -> No
     t.block(done)
 
 
-def _give(t: _Text) -> None:
+def _give(t: RecordText) -> None:
     """The results as Tensors: one, a tuple (`many`), or None."""
     tensor, none = t.field("tensor"), t.field("none")
     n = t.field("outputs", "i64")
@@ -592,98 +502,6 @@ def _numpy_function(index: int) -> int:
 _native_writes = np.zeros(1, np.int64)
 
 
-@cache
-def offsets() -> dict[str, int] | None:
-    """Where the slots of Tensors and of the context lie; None where objects are laid out in a way
-    that this file does not know.
-    """
-    if not fits():
-        return None
-    found: dict[str, int] = {}
-    x = wrap(np.zeros((2, 3)), None)
-    marks = {name: object() for name in ("node", "cell", "view_of", "_grad")}
-    for name, mark in marks.items():
-        setattr(x, name, mark)
-    words = _words(x, Tensor.__basicsize__)
-    names = {"node": "at_node", "cell": "at_cell", "view_of": "at_view", "_grad": "at_grad"}
-    for name, mark in [*marks.items(), ("value", x.value)]:
-        places = [8 * i for i, word in enumerate(words) if word == id(mark)]
-        if len(places) != 1:
-            return None
-        found[names.get(name, "at_value")] = places[0]
-    return found if _context_slots(found) and _arrays_fit() and _lists_fit() else None
-
-
-def _words(x: Any, size: int) -> list[int]:
-    return list((ctypes.c_int64 * (size // 8)).from_address(id(x)))
-
-
-def _context_slots(found: dict[str, int]) -> bool:
-    """The slots of a thread's context."""
-    context = type(local.c)()
-    for field, slot in (("at_mode", "grad"), ("at_interpreter", "interpreter")):
-        mark = object()
-        setattr(context, slot, mark)
-        words = _words(context, type(context).__basicsize__)
-        places = [8 * i for i, word in enumerate(words) if word == id(mark)]
-        if len(places) != 1:
-            return False
-        found[field] = places[0]
-    return True
-
-
-def _arrays_fit() -> bool:
-    """Whether an ndarray looks as this file believes."""
-    a = np.empty((2, 3), np.float32)
-    if np.ndarray.__basicsize__ < ARRAY_WEAKREFS + 8:
-        return False
-    base, view = id(a), a[0]
-    watched = weakref.ref(a)
-    weak = np.ndarray.__weakrefoffset__
-    sizes = ctypes.c_void_p.from_address(base + DIMENSIONS).value or 0
-    flags = ctypes.c_int.from_address(base + ARRAY_FLAGS).value
-    return (
-        ctypes.c_void_p.from_address(base + DATA).value == a.ctypes.data
-        and ctypes.c_int.from_address(base + AXES).value == 2
-        and tuple((ctypes.c_ssize_t * 2).from_address(sizes)) == (2, 3)
-        and ctypes.c_void_p.from_address(base + DESCRIPTOR).value == id(a.dtype)
-        and flags & (PACKED | NEW_ARRAY) == PACKED | NEW_ARRAY & ~0x2
-        and flags & 0xFFF == a.flags.num & 0xFFF
-        and ctypes.c_void_p.from_address(id(view) + BASE).value == base
-        and not ctypes.c_void_p.from_address(base + BASE).value
-        and weak == ARRAY_WEAKREFS
-        and watched() is a
-    )
-
-
-def _lists_fit() -> bool:
-    """Whether lists, tuples, cells and counts of references lie where this file believes."""
-    mark = object()
-    one = [mark]
-    items = ctypes.c_void_p.from_address(id(one) + LIST_ITEMS).value or 0
-    pair = (mark,)
-
-    def closed() -> Any:
-        return mark
-
-    (cell,) = closed.__closure__ or (None,)
-    return (
-        ctypes.c_void_p.from_address(items).value == id(mark)
-        and ctypes.c_void_p.from_address(id(pair) + TUPLE_ITEMS).value == id(mark)
-        and ctypes.c_void_p.from_address(id(cell) + CELL_CONTENT).value == id(mark)
-        and sys.getrefcount(one) - ctypes.c_int32.from_address(id(one)).value in (0, 1)
-    )
-
-
-def _one_digit(negative: bool) -> int:
-    """How an int says that it has one digit, and its sign; -1 if ints look otherwise."""
-    x = int("-5001" if negative else "5001")
-    kind, digit = (ctypes.c_int64.from_address(id(x) + at).value for at in (INT_KIND, INT_DIGIT))
-    alone = ctypes.c_int64.from_address(id(x)).value <= 2
-    same = sys.int_info.bits_per_digit == DIGIT_BITS and sys.int_info.sizeof_digit == 4
-    return kind if same and alone and digit & 0xFFFFFFFF == 5001 else -1
-
-
 def common() -> dict[str, int]:
     """The fields of a record that are the same for all."""
     at = offsets()
@@ -697,6 +515,6 @@ def common() -> dict[str, int]:
         "none": id(None),
         "writes": id(writes),
         "count": _native_writes.ctypes.data,
-        "positive": _one_digit(negative=False),
-        "negative": _one_digit(negative=True),
+        "positive": one_digit(negative=False),
+        "negative": one_digit(negative=True),
     }
