@@ -48,6 +48,33 @@ class Correlation:
         outer = sum(i * d * s for i, d, s in zip(k[:-1], self.dilation, steps, strict=False))
         return outer + self.image.column(k[-1] * self.dilation[-1])
 
+    def taps(self, i: int, h: int) -> tuple[int, int]:
+        """(first, how many) of the kernel's elements along the rows' axis that meet more than zeros
+        somewhere in rows i to i + h of the result.
+        """
+        axis = len(self.places) - 2
+        image, s, e = self.image, self.stride[axis], self.dilation[axis]
+        before, n = image.before[axis], self.kernel[axis]
+        begin = max(0, before)
+        end = before + (image.source[axis] - 1) * image.spread[axis] + 1
+        first = max(0, -(-(begin - (i + h - 1) * s) // e))
+        last = min(n, (end - 1 - i * s) // e + 1)
+        return (first, last - first) if first < last else (0, 0)
+
+    def blocks(self, height: int) -> list[tuple[int, int, int, tuple[int, int]]]:
+        """Blocks of rows: (first row, how many blocks, rows of each, taps), equal ones together."""
+        n = self.places[-2]
+        out: list[tuple[int, int, int, tuple[int, int]]] = []
+        for i in range(0, n, height):
+            h = min(height, n - i)
+            taps = self.taps(i, h)
+            if out and out[-1][2:] == (h, taps):
+                first, count, *_ = out[-1]
+                out[-1] = (first, count + 1, h, taps)
+            else:
+                out.append((i, 1, h, taps))
+        return out
+
     @property
     def down(self) -> Shape:
         """Elements of the image from one row of the result to the next, along each axis."""
@@ -122,6 +149,14 @@ class _Writer:
         self.table_size = g.groups * g.channels * math.prod(g.kernel) * self.wide
         self.functions: dict[str, str] = {}
         self.declares: set[str] = set()
+
+    @property
+    def _weight_strides(self) -> Shape:
+        """Of the weights that tiles read, over channels and the kernel's axes."""
+        g = self.g
+        if self.way == ALONG_ROW:
+            return g.kernel_strides[1:]
+        return tuple(s * self.wide for s in full_strides((g.channels, *g.kernel)))
 
     def _way(self) -> str:
         """The way that leaves fewer lanes idle, what a transposed store costs counted in."""
@@ -199,18 +234,19 @@ class _Writer:
             vectors, height, width = self._across_sizes()
             step, weight_step = vectors * self.lanes, vectors * self.lanes
         plane = math.prod(g.places)
-        *outer, down = g.rows if g.rows else (1,)
+        outer = g.rows[:-1]
         strides = [math.prod(g.places[i + 1 :]) for i in range(len(g.places))]
         steps = g.down
 
-        def columns(r: int, h: int, at: Sequence[str]) -> None:
+        def columns(r: int, h: int, taps: int, at: Sequence[str]) -> None:
             for j, width_now in chunks(w, g.places[-1], width):
                 x = moved(w, Spot(at[0], (1,)), [j], d)
                 to = moved(w, Spot(at[2], (1,)), [j], d)
                 given = [f"ptr {x}", f"ptr {at[1]}", f"ptr {to}"]
                 if bias is not None:
                     given.append(f"ptr {at[3]}")
-                w.do(f"call void @{self._function(r, h, width_now)}({', '.join(given)})")
+                name = self._function(r, h, width_now, taps)
+                w.do(f"call void @{name}({', '.join(given)})")
 
         for o, r in chunks(w, g.out, step):
             v = moved(w, Spot(weights, (weight_step // step,)), [o], d)
@@ -219,10 +255,18 @@ class _Writer:
             with loops(w, outer) as counters:
                 x = moved(w, Spot(image, steps[: len(outer)]), counters, d)
                 to = moved(w, Spot(to, tuple(strides[: len(outer)])), counters, d)
-                for i, h in chunks(w, down, height):
-                    here = moved(w, Spot(x, (steps[-1],)), [i], d) if steps else x
-                    there = moved(w, Spot(to, (g.places[-1],)), [i], d)
-                    columns(r, h, (here, v, there, b))
+                if not g.rows:
+                    columns(r, 1, 1, (x, v, to, b))
+                    continue
+                tap = g.dilation[-2] * g.image.strides[-1]
+                for i, count, h, (first, taps) in g.blocks(height):
+                    with loops(w, [count] if count > 1 else []) as block:
+                        here = shifted(w, x, i * steps[-1] + first * tap, d)
+                        there = shifted(w, to, i * g.places[-1], d)
+                        here = moved(w, Spot(here, (h * steps[-1],)), block, d)
+                        there = moved(w, Spot(there, (h * g.places[-1],)), block, d)
+                        taken = shifted(w, v, first * self._weight_strides[-2], d)
+                        columns(r, h, taps, (here, taken, there, b))
 
     # ------------------------------------------------------------------ tiles
     def _along_sizes(self) -> tuple[int, int, int]:
@@ -234,8 +278,8 @@ class _Writer:
         for v in range(1, min(vectors, 4) + 1):
             for h in range(1, min(down, 8) + 1):
                 for r in range(1, min(g.out, 16) + 1):
-                    if r * v * h <= self.tile.most:
-                        cost = self._cost(r, v * h, [(g.out, r), (vectors, v), (down, h)])
+                    if r * v * h <= self.tile.most and (r + 1) * v * h < self.target.registers:
+                        cost = self._cost(r, v * h, h, [(g.out, r), (vectors, v), (down, h)])
                         best = min(best, (cost, r, h, v))
         return best[1:]
 
@@ -249,26 +293,36 @@ class _Writer:
             for h in range(1, min(down, 8) + 1):
                 for t in range(1, min(g.places[-1], self.tile.most) + 1):
                     if v * h * t <= self.tile.most:
-                        cost = self._cost(v, h * t, [(vectors, v), (down, h), (g.places[-1], t)])
+                        parts = [(vectors, v), (down, h), (g.places[-1], t)]
+                        cost = self._cost(v, h * t, h, parts)
+                        # LLVM keeps what neighbouring elements of the kernel read in common
+                        alive = v * h * t + h * (t + g.kernel[-1] - 1) + v
+                        cost *= 1 + 0.15 * (alive > self.target.registers)
                         best = min(best, (cost, v, h, t))
         return best[1:]
 
-    def _cost(self, a: int, b: int, splits: list[tuple[int, int]]) -> float:
-        """Loads per multiplication, more where a tile is small or leaves a rest."""
-        cost = 1 + 0.5 * (a + b) / (a * b) + max(0.0, 8 / (a * b) - 1)
+    def _cost(self, a: int, b: int, h: int, splits: list[tuple[int, int]]) -> float:
+        """Loads per multiplication, more where a tile is small or leaves a rest, less where zeros
+        are left out.
+        """
+        g = self.g
+        cost = 1 + 0.1 * (a + b) / (a * b) + max(0.0, 6 / (a * b) - 1)
+        if g.rows:
+            done = sum(count * rows * taps for _, count, rows, (_, taps) in g.blocks(h))
+            cost *= done / (g.rows[-1] * g.kernel[-2])
         for whole, part in splits:
             cost *= 1 + 0.05 * (whole % part != 0)
         return cost
 
-    def _function(self, r: int, h: int, width: int) -> str:
+    def _function(self, r: int, h: int, width: int, taps: int) -> str:
         """The function for one tile: (image, weights, result[, bias])."""
-        name = f"KERNEL.{self.way}{r}x{h}x{width}"
+        name = f"KERNEL.{self.way}{r}x{h}x{width}.{taps}"
         if name not in self.functions:
             w = Writer()
             if self.way == ALONG_ROW:
-                self._tile_along(w, r, h, width)
+                self._tile_along(w, r, h, width, taps)
             else:
-                self._tile_across(w, r, h, width)
+                self._tile_across(w, r, h, width, taps)
             w.do("ret void")
             self.declares |= w.declares
             more = ", ptr %bias" if self.of.bias is not None else ""
@@ -281,13 +335,18 @@ class _Writer:
         w: Writer,
         count: int,
         body: Callable[[str, str, list[str]], list[str]],
-        strides: Shape,
+        taps: int,
     ) -> list[str]:
         """Sums over channels and the kernel's outer axes: body(image, weights, sums) gives what
         they are after one row of the kernel.
         """
         g = self.g
         sizes = [g.channels, *g.kernel[:-1]]
+        if g.rows:
+            sizes[-1] = taps
+        if 0 in sizes:
+            return ["zeroinitializer"] * count
+        strides = self._weight_strides[:-1]
         steps = [g.image.strides[0]]
         steps += [e * s for e, s in zip(g.dilation, g.image.strides[1:], strict=False)]
 
@@ -299,11 +358,11 @@ class _Writer:
         zero = "zeroinitializer"
         return sums_over(w, sizes, [zero] * count, self.tile.kind, inner)
 
-    def _tile_along(self, w: Writer, r: int, h: int, width: int) -> None:
+    def _tile_along(self, w: Writer, r: int, h: int, width: int, taps: int) -> None:
         """r channels, h rows, `width` neighbours in each."""
         g, t = self.g, self.tile
         vectors = -(-width // self.lanes)
-        o, c, *k = g.kernel_strides
+        o, along = g.kernel_strides[0], g.kernel_strides[-1]
         down = g.down[-1] if g.down else 0
 
         def row(x: str, v: str, sums: list[str]) -> list[str]:
@@ -315,13 +374,13 @@ class _Writer:
                     for q in range(vectors)
                 ]
                 for a in range(r):
-                    one = t.spread(w, shifted(w, v, a * o + j * k[-1], self.d))
+                    one = t.spread(w, shifted(w, v, a * o + j * along, self.d))
                     for b, xv in enumerate(xs):
                         at = a * len(xs) + b
                         sums[at] = t.fma(w, one, xv, sums[at])
             return sums
 
-        sums = self._deep(w, r * h * vectors, row, (c, *k[:-1]))
+        sums = self._deep(w, r * h * vectors, row, taps)
         plane = math.prod(g.places)
         for a in range(r):
             bias = None
@@ -333,14 +392,12 @@ class _Writer:
                     to = shifted(w, "%y", a * plane + i * g.places[-1] + q * self.lanes, self.d)
                     t.store(w, value, to, min(self.lanes, width - q * self.lanes))
 
-    def _tile_across(self, w: Writer, r: int, h: int, width: int) -> None:
+    def _tile_across(self, w: Writer, r: int, h: int, width: int, taps: int) -> None:
         """r channels in whole vectors, h rows, `width` places in each."""
         g, t, lanes = self.g, self.tile, self.lanes
         vectors = -(-r // lanes)
         down = g.down[-1] if g.down else 0
         wide = self.wide
-        sizes = (g.channels, *g.kernel)
-        strides = tuple(math.prod(sizes[i + 1 :]) * wide for i in range(len(sizes)))
 
         def row(x: str, v: str, sums: list[str]) -> list[str]:
             for j in range(g.kernel[-1]):
@@ -356,7 +413,7 @@ class _Writer:
                             sums[at] = t.fma(w, one, wv, sums[at])
             return sums
 
-        sums = self._deep(w, h * width * vectors, row, strides[:-1])
+        sums = self._deep(w, h * width * vectors, row, taps)
         plane = math.prod(g.places)
         for q in range(vectors):
             valid = min(lanes, r - q * lanes)

@@ -56,6 +56,8 @@ class _Writer:
         self.elements = math.prod(self.kernel)
         self.wide = -(-self.out // self.lanes) * self.lanes
         self.row = -(-self.places[-1] // self.lanes) * self.lanes
+        # one vector more, so that channels do not meet in the same places of the cache
+        self.plane = math.prod(self.places[:-1]) * self.row + self.lanes
         sizes = tuple(
             (t - 1) * s + (k - 1) * e + 1
             for t, s, k, e in zip(self.places, self.stride, self.kernel, self.dilation, strict=True)
@@ -72,10 +74,9 @@ class _Writer:
 
     def sizes(self, way: str) -> int:
         """Elements of the copy of g and of the sums."""
-        rows = math.prod(self.places[:-1])
         if way == ALONG_ROW:
             sums = self.groups * self.channels * self.elements * self.out * self.lanes
-            return self.groups * self.out * rows * self.row + sums
+            return self.groups * self.out * self.plane + sums
         sums = self.groups * self.channels * self.elements * self.wide
         return self.groups * math.prod(self.places) * self.wide + self.lanes * self.wide + sums
 
@@ -85,10 +86,9 @@ class _Writer:
         x, g = of.inputs
         image = "%scratch"
         given = shifted(w, image, self.images.count + (-self.images.count) % 16, d)
-        rows = math.prod(self.places[:-1])
         if self.way == ALONG_ROW:
-            size = self.groups * self.out * rows * self.row
-            part = self.out * rows * self.row
+            size = self.groups * self.out * self.plane
+            part = self.out * self.plane
             each = self.channels * self.elements * self.out * self.lanes
         else:
             part = math.prod(self.places) * self.wide
@@ -109,10 +109,7 @@ class _Writer:
                 copy = moved(w, Spot(given, (part,)), group, d)
                 total = moved(w, Spot(sums, (each,)), group, d)
                 self._copy(w, Spot(have, g.strides[1:]), copy)
-                with loops(w, [self.channels]) as c:
-                    at = moved(w, Spot(at, (self.images.strides[0],)), c, d)
-                    total = moved(w, Spot(total, (each // self.channels,)), c, d)
-                    self._tiles(w, at, copy, total)
+                self._tiles(w, at, copy, total)
         self._result(w, sums, "%p2")
         w.do("ret void")
         self.declares |= w.declares
@@ -128,7 +125,7 @@ class _Writer:
         d = self.d
         sizes = [self.out, *self.places]
         if self.way == ALONG_ROW:
-            strides = full_strides((*sizes[:-1], self.row))
+            strides = (self.plane, *full_strides((*self.places[:-1], self.row)))
             transfer(w, self.target, sizes, d, g, Spot(to, strides), "set")
             return
         plain = math.prod(self.places)
@@ -155,41 +152,52 @@ class _Writer:
                 square(o, str(plain - lanes), valid)
 
     # ------------------------------------------------------------------ tiles
-    def _shape(self) -> tuple[int, int]:
-        """Channels (or vectors of them) and elements of the kernel in a tile."""
-        whole = self.out if self.way == ALONG_ROW else self.wide // self.lanes
-        best = (math.inf, 1, 1)
-        for r in range(1, min(whole, 16 if self.way == ALONG_ROW else 2) + 1):
-            for k in range(1, min(self.elements, self.tile.most) + 1):
-                if r * k > self.tile.most + (r == 1):  # the 25 of 5 x 5 fit with one more
-                    continue
-                cost = 1 + 0.5 * (r + k) / (r * k) + max(0.0, 8 / (r * k) - 1)
-                cost *= -(-whole // r) * r / whole * (-(-self.elements // k) * k / self.elements)
-                best = min(best, (cost, r, k))
-        return best[1:]
+    def _shape(self) -> tuple[int, int, int]:
+        """Channels of the image that are taken together, channels of g (or vectors of them), and
+        elements of the kernel in a tile.
+        """
+        along, most = self.way == ALONG_ROW, self.tile.most
+        whole = self.out if along else self.wide // self.lanes
+        best = (math.inf, 1, 1, 1)
+        for c in range(1, max(1, min(self.channels, most // self.elements)) + 1):
+            elements = c * self.elements
+            for r in range(1, min(whole, 16 if along else 2) + 1):
+                for k in range(1, min(elements, most + (r == 1)) + 1):  # the 25 of 5 x 5 fit, too
+                    if r * k > most + (r == 1) or r * k + r + 2 > self.target.registers:
+                        continue
+                    cost = 1 + 0.3 * (r + k) / (r * k) + max(0.0, 6 / (r * k) - 1)
+                    for n, size in ((whole, r), (elements, k), (self.channels, c)):
+                        cost *= 1 + 0.05 * (n % size != 0)
+                    best = min(best, (cost, -c, r, k))
+        _, c, r, k = best
+        return -c, r, k
 
     def _tiles(self, w: Writer, image: str, g: str, sums: str) -> None:
-        """All tiles for one channel of the image."""
-        r, k = self._shape()
-        for first in range(0, self.elements, k):
-            count = min(k, self.elements - first)
-            if self.way == ALONG_ROW:
-                whole, g_step = self.out, math.prod(self.places[:-1]) * self.row
-                sum_step, at = self.lanes, first * self.out * self.lanes
-            else:
-                whole, g_step = self.wide // self.lanes, self.lanes
-                sum_step, at = self.lanes, first * self.wide
-            for o, rows in chunks(w, whole, r):
-                here = moved(w, Spot(g, (g_step,)), [o], self.d)
-                total = moved(w, Spot(shifted(w, sums, at, self.d), (sum_step,)), [o], self.d)
-                name = self._function(rows, first, count)
-                w.do(f"call void @{name}(ptr {image}, ptr {here}, ptr {total})")
+        """All tiles for a sample; what they read of g stays in the cache."""
+        together, r, k = self._shape()
+        d, plane = self.d, self.images.strides[0]
+        if self.way == ALONG_ROW:
+            whole, g_step, wide = self.out, self.plane, self.lanes
+            wide *= self.out
+        else:
+            whole, g_step, wide = self.wide // self.lanes, self.lanes, self.wide
+        for o, rows in chunks(w, whole, r):
+            here = moved(w, Spot(g, (g_step,)), [o], d)
+            of_rows = moved(w, Spot(sums, (self.lanes,)), [o], d)
+            for c, some in chunks(w, self.channels, together):
+                x = moved(w, Spot(image, (plane,)), [c], d)
+                total = moved(w, Spot(of_rows, (self.elements * wide,)), [c], d)
+                for first in range(0, some * self.elements, k):
+                    name = self._function(rows, first, min(k, some * self.elements - first))
+                    at = shifted(w, total, first * wide, d)
+                    w.do(f"call void @{name}(ptr {x}, ptr {here}, ptr {at})")
 
     def _offsets(self, first: int, count: int) -> Iterator[int]:
-        """Where elements of a window are in the image."""
+        """Where elements of a window, and of those of the next channels, are in the image."""
         steps = (*self.images.strides[1:], 1)
         for i in range(first, first + count):
-            at, left = 0, i
+            channel, left = divmod(i, self.elements)
+            at = channel * self.images.strides[0]
             for axis in range(len(self.kernel) - 1, -1, -1):
                 left, j = divmod(left, self.kernel[axis])
                 j *= self.dilation[axis]
@@ -210,7 +218,7 @@ class _Writer:
         ]
         sums = [t.load(w, at) for _, _, at in places]
         down = tuple(s * n for s, n in zip(self.stride, self.images.strides[1:], strict=False))
-        plane = math.prod(self.places[:-1]) * self.row
+        plane = self.plane
         offsets = list(self._offsets(first, count))
 
         def round_(counters: list[str], sums: list[str], valid: int = lanes) -> list[str]:
