@@ -107,3 +107,20 @@ def test_nan_and_infinity_stay_where_they_are():
     f = lambda x, w: cp.conv2d(x, w, padding=1)
     (got,), (wanted,), _ = both(f, [x, w])
     np.testing.assert_array_equal(got, wanted)
+
+
+@pytest.mark.parametrize("channels", [5, 17])
+def test_bias_and_relu_are_done_while_a_tile_is_stored(channels):
+    rng = np.random.default_rng(2)
+    x, w, b = (
+        rng.standard_normal(s).astype("f")
+        for s in ((3, 4, 9, 21), (channels, 4, 3, 3), (channels,))
+    )
+    f = lambda x, w, b: cp.relu(cp.conv2d(x, w, b, padding=1))
+    (got,), (wanted,), _ = both(f, [x, w, b])
+    assert_close(got, wanted)
+    assert (got == 0).any()
+    assert len(schedule(trace(f, *map(cp.from_numpy, (x, w, b))).graph).kernels) == 1
+    g = lambda x, w, b: cp.relu(cp.conv2d(x, w) + b.reshape(-1, 1, 1)[:1])
+    (got,), (wanted,), _ = both(g, [x, w, b])
+    assert_close(got, wanted)

@@ -14,6 +14,7 @@ from clearprop.core import Aval, Contract, Indexed, Map, Pool, Reduce, View
 from clearprop.graph import Equation, Graph, Var
 from clearprop.graph.formula import Call, Constant, Input, Tree, formula_of
 from clearprop.jit.access import Access, Shape, row_major, squeezed, through, whole
+from clearprop.jit.correlation import Convolve
 from clearprop.jit.expressions import why_not
 from clearprop.jit.nest import LARGEST, Counter, Member, Nest, Read, read_of
 from clearprop.jit.special import Special
@@ -295,31 +296,50 @@ class _Scheduler:
         if name not in ("add", "relu") or equation.output.aval.dtype.short not in ("f32", "f64"):
             return False
         for i, x in enumerate(inputs):
-            product = self._sole_product(x)
-            if product is None:
+            kernel = self._sole_maker(x)
+            if kernel is None:
                 continue
             if name == "relu":
-                product.relu = True
-            else:
-                bias = self._row(inputs[1 - i], product)
-                if bias is None or product.relu or product.bias:
-                    continue
-                product.bias = bias
-            at = self.place[product.out]
-            product.out = equation.output
-            self.place[product.out] = at
+                kernel.relu = True
+            elif not self._add(kernel, inputs[1 - i]):
+                continue
+            at = self.place[kernel.out]
+            kernel.out = equation.output
+            self.place[kernel.out] = at
             return True
         return False
 
-    def _sole_product(self, x: Access) -> Product | None:
-        """The product whose whole result x is, if nothing else reads it."""
+    def _sole_maker(self, x: Access) -> Product | Convolve | None:
+        """The product or convolution whose whole result x is, if nothing else reads it."""
         at = self.place.get(x.base)
         kernel = None if at is None else self.kernels[at]
-        if not isinstance(kernel, Product) or kernel.flipped or kernel.out is not x.base:
+        if not isinstance(kernel, Product | Convolve) or kernel.out is not x.base:
             return None
-        if not x.plain or self.uses.get(x.base) != 1 or x.shape[-1:] != kernel.b.shape[-1:]:
+        if not x.plain or self.uses.get(x.base) != 1:
+            return None
+        if isinstance(kernel, Convolve):
+            return kernel if x.shape == kernel.out.aval.shape else None
+        if kernel.flipped or x.shape[-1:] != kernel.b.shape[-1:]:
             return None
         return None if len(kernel.a.shape) != 2 else kernel
+
+    def _add(self, kernel: Product | Convolve, x: Access) -> bool:
+        """Have x added by the kernel, if it is known before and the same for every row, or for all
+        of a channel.
+        """
+        if kernel.bias is not None or kernel.relu:
+            return False
+        if isinstance(kernel, Product):
+            kernel.bias = self._row(x, kernel)
+            return kernel.bias is not None
+        if self.place.get(x.base, -1) >= self.place[kernel.out]:
+            return False
+        others = (s for i, s in enumerate(x.strides) if i != 1)
+        if any(others) or (x.shape[1] > 1 and x.strides[1] != 1):
+            return False
+        kernel.bias = x
+        kernel.inputs += (x,)
+        return True
 
     def _row(self, x: Access, product: Product) -> Read | None:
         """x as a row that is added to every row of the product."""

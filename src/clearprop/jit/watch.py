@@ -95,7 +95,9 @@ def described(kernel: Kernel) -> str:
             return f"product {a.aval} @ {b.aval}{more}"
         case Special():
             operands = ", ".join(str(x.base.aval) for x in kernel.inputs)
-            return f"{kernel.equation.prim.name} of {operands}"
+            more = " + bias" * (getattr(kernel, "bias", None) is not None)
+            more += " relu" * getattr(kernel, "relu", False)
+            return f"{kernel.equation.prim.name} of {operands}{more}"
         case Callback():
             return f"eager {kernel.equation.prim.name}: {kernel.why}"
 
