@@ -8,7 +8,7 @@ numbers of window elements; a table says where these are.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -39,6 +39,12 @@ class Windows:
             for t, s, k, e in zip(self.places, self.stride, self.kernel, self.dilation, strict=True)
         )
         return Images(1, self.size, sizes, self.before, (1,) * len(sizes), self.stride[-1], slack)
+
+    @property
+    def inside(self) -> bool:
+        """Whether no window reaches beyond x."""
+        ends = zip(self.size, self.places, self.kernel, self.stride, self.dilation, strict=True)
+        return not any(self.before) and all((t - 1) * s + (k - 1) * e < n for n, t, k, s, e in ends)
 
     @property
     def first(self) -> list[list[int]]:
@@ -155,18 +161,66 @@ class SumPool(_Pool):
         images, at = self._images(t.lanes)
         (x,) = self.inputs
         y = _whole(self.out)
-        images.clear(w, target, "%scratch", d)
+        if self.adjoint and _is_apart(self.at, x):
+            self._repeat(w, target, t, x, y)
+            return Code(self.text(w, 2), [x.base, self.out], set(w.declares), scratch=True)
+        direct = not self.adjoint and _is_direct(at, x)
+        if not direct:
+            images.clear(w, target, "%scratch", d)
         with self.planes(w, [x, y]) as (source, end):
-            images.copy(w, target, Spot(source, (0, *x.strides[-self.axes :])), "%scratch", d)
+            strides, first = x.strides[-self.axes : -1], source
+            if not direct:
+                images.copy(w, target, Spot(source, (0, *x.strides[-self.axes :])), "%scratch", d)
+                strides, first = images.strides[1:], "%scratch"
             with loops(w, at.places[:-1]) as rows:
-                down = tuple(s * n for s, n in zip(at.stride, images.strides[1:], strict=False))
-                here = moved(w, Spot("%scratch", down), rows, d)
+                down = tuple(s * n for s, n in zip(at.stride, strides, strict=False))
+                here = moved(w, Spot(first, down), rows, d)
                 there = moved(w, Spot(end, full_strides(at.places)), rows, d)
                 for j, width in chunks(w, at.places[-1], t.lanes):
-                    place = moved(w, Spot(here, (1,)), [j], d)
-                    value = self._sum(w, t, images, at, place)
+                    if direct:
+                        place = moved(w, Spot(here, (at.stride[-1],)), [j], d)
+                        value = self._sum_of_rows(w, t, place, width, strides)
+                    else:
+                        place = moved(w, Spot(here, (1,)), [j], d)
+                        value = self._sum(w, t, images, at, place)
                     t.store(w, value, moved(w, Spot(there, (1,)), [j], d), width)
         return Code(self.text(w, 2), [x.base, self.out], set(w.declares), scratch=True)
+
+    def _repeat(self, w: Writer, target: Target, t: Tile, g: Access, y: Access) -> None:
+        """The adjoint of windows side by side: each g as often as its window has elements."""
+        at, d, k = self.at, t.d, self.at.kernel[-1]
+        inner = full_strides(at.size)
+        if any(n != p * s for n, p, s in zip(at.size, at.places, at.stride, strict=True)):
+            fill(w, target, "%p1", self.out.aval.size, d)
+        with self.planes(w, [g, y]) as (source, end), loops(w, at.places[:-1]) as rows:
+            here = moved(w, Spot(source, g.strides[-self.axes :]), rows, d)
+            down = tuple(s * n for s, n in zip(at.stride, inner, strict=True))
+            there = moved(w, Spot(end, down), rows, d)
+            for j, width in chunks(w, at.places[-1], t.lanes):
+                short, long = f"<{width} x {t.element}>", f"<{width * k} x {t.element}>"
+                place = moved(w, Spot(here, (1,)), [j], d)
+                x = w.emit(f"load {short}, ptr {place}, {t.align}")
+                picks = ", ".join(f"i32 {i // k}" for i in range(width * k))
+                chosen = f"<{width * k} x i32> <{picks}>"
+                x = w.emit(f"shufflevector {short} {x}, {short} poison, {chosen}")
+                to = moved(w, Spot(there, (k,)), [j], d)
+                for i in range(math.prod(at.kernel[:-1])):
+                    row = shifted(w, to, _offset(i, at.kernel[:-1], inner[:-1]), d)
+                    w.do(f"store {long} {x}, ptr {row}, {t.align}")
+
+    def _sum_of_rows(self, w: Writer, t: Tile, place: str, width: int, strides: Shape) -> str:
+        """The same from memory of x itself: whole rows are added up, then their columns."""
+        at = self.at
+        row: str | None = None
+        columns = _Columns(t, at, width)
+        for i in range(math.prod(at.kernel[:-1])):
+            x = columns.load(w, shifted(w, place, _offset(i, at.kernel[:-1], strides), t.d))
+            row = x if row is None else w.emit(f"fadd {columns.kind} {row}, {x}")
+        assert row is not None
+        total = columns.pick(w, row, 0)
+        for k in range(1, at.kernel[-1]):
+            total = t.add(w, total, columns.pick(w, row, k))
+        return total
 
     def _sum(self, w: Writer, t: Tile, images: Images, at: Windows, place: str) -> str:
         """Down the columns of the window, then along."""
@@ -201,6 +255,39 @@ def _offset(i: int, sizes: Shape, steps: Shape) -> int:
     return at
 
 
+class _Columns:
+    """A stretch of a row that some windows next to each other read, as one long vector."""
+
+    def __init__(self, t: Tile, at: Windows, width: int) -> None:
+        self.t, self.stride, self.width, self.dilation = t, at.stride[-1], width, at.dilation[-1]
+        self.count = (width - 1) * self.stride + (at.kernel[-1] - 1) * self.dilation + 1
+        self.kind = f"<{self.count} x {t.element}>"
+
+    def load(self, w: Writer, at: str) -> str:
+        return w.emit(f"load {self.kind}, ptr {at}, {self.t.align}")
+
+    def pick(self, w: Writer, x: str, k: int) -> str:
+        """Element k of every window."""
+        places = [i * self.stride + k * self.dilation for i in range(self.width)]
+        picks = [f"i32 {i}" for i in places] + ["i32 poison"] * (self.t.lanes - self.width)
+        chosen = f"<{self.t.lanes} x i32> <{', '.join(picks)}>"
+        return w.emit(f"shufflevector {self.kind} {x}, {self.kind} poison, {chosen}")
+
+
+def _is_direct(at: Windows, x: Access) -> bool:
+    """Whether windows can be read where x lies."""
+    packed = x.shape[-1] == 1 or x.strides[-1] == 1
+    few = math.prod(at.kernel) <= 25 and at.stride[-1] <= 4
+    return at.inside and packed and few
+
+
+def _is_apart(at: Windows, g: Access) -> bool:
+    """Whether windows lie side by side, and so do the elements of g."""
+    packed = g.shape[-1] == 1 or g.strides[-1] == 1
+    few = at.kernel[-1] <= 8 and math.prod(at.kernel) <= 64
+    return packed and few and at.kernel == at.stride and at.inside
+
+
 @dataclass(eq=False)
 class MaxPool(_Pool):
     """The largest element of each window, and (`more[0]`) its number, the first of equals; the
@@ -219,23 +306,31 @@ class MaxPool(_Pool):
         t = Tile(target, d)
         images = at.images(2 * t.lanes + at.places[-1])
         (x,), winners = self.inputs, self.more[0]
-        fill(w, target, "%scratch", images.count, d, -math.inf)
+        direct = _is_direct(at, x)
+        if not direct:
+            fill(w, target, "%scratch", images.count, d, -math.inf)
         table = shifted(w, "%scratch", images.count + (-images.count) % 16, d)
         first = at.first
         for i, number in enumerate(first[-1]):
             w.do(f"store i32 {number}, ptr {shifted(w, table, i, 'i32')}")
         with self.planes(w, [x, _whole(self.out), _whole(winners)]) as (source, end, wins):
-            images.copy(w, target, Spot(source, (0, *x.strides[-self.axes :])), "%scratch", d)
+            inner, origin = x.strides[-self.axes : -1], source
+            if not direct:
+                images.copy(w, target, Spot(source, (0, *x.strides[-self.axes :])), "%scratch", d)
+                inner, origin = images.strides[1:], "%scratch"
             with loops(w, at.places[:-1]) as rows:
-                down = tuple(s * n for s, n in zip(at.stride, images.strides[1:], strict=False))
+                down = tuple(s * n for s, n in zip(at.stride, inner, strict=False))
                 strides = full_strides(at.places)
-                here = moved(w, Spot("%scratch", down), rows, d)
+                here = moved(w, Spot(origin, down), rows, d)
                 there = moved(w, Spot(end, strides), rows, d)
                 numbers = moved(w, Spot(wins, strides), rows, winners.aval.dtype.short)
                 begin = self._first(w, rows)
                 for j, width in chunks(w, at.places[-1], t.lanes):
-                    place = moved(w, Spot(here, (1,)), [j], d)
-                    value, which = self._extreme(w, t, images, place, table, j, begin)
+                    place = moved(w, Spot(here, (at.stride[-1] if direct else 1,)), [j], d)
+                    xs = self._direct(w, t, place, inner, width) if direct else (
+                        self._elements(w, t, images, place)
+                    )  # fmt: skip
+                    value, which = self._extreme(w, t, xs, table, j, begin)
                     t.store(w, value, moved(w, Spot(there, (1,)), [j], d), width)
                     to = moved(w, Spot(numbers, (1,)), [j], winners.aval.dtype.short)
                     self._store_numbers(w, t.lanes, which, to, width)
@@ -258,9 +353,9 @@ class MaxPool(_Pool):
         return total
 
     def _extreme(
-        self, w: Writer, t: Tile, images: Images, place: str, table: str, j: str, begin: str | None
+        self, w: Writer, t: Tile, xs: Iterator[str], table: str, j: str, begin: str | None
     ) -> tuple[str, str]:
-        at, lanes = self.at, t.lanes
+        lanes = t.lanes
         ints, truths = f"<{lanes} x i32>", f"<{lanes} x i1>"
         which = "zeroinitializer"
         if begin is not None:
@@ -268,13 +363,8 @@ class MaxPool(_Pool):
             one = w.emit(f"insertelement {ints} poison, i32 {begin}, i32 0")
             spread = w.emit(f"shufflevector {ints} {one}, {ints} poison, {ints} zeroinitializer")
             which = w.emit(f"add {ints} {firsts}, {spread}")
-        steps = (*(e * s for e, s in zip(at.dilation, images.strides[1:], strict=False)),)
         best = ""
-        for k in range(math.prod(at.kernel)):
-            outer, column = divmod(k, at.kernel[-1])
-            offset = _offset(outer, at.kernel[:-1], steps)
-            offset += images.column(column * at.dilation[-1])
-            x = t.load(w, shifted(w, place, offset, t.d))
+        for k, x in enumerate(xs):
             if not best:
                 best = x
                 continue
@@ -285,6 +375,25 @@ class MaxPool(_Pool):
             mine = splat(k, "i32", lanes)
             which = w.emit(f"select {truths} {better}, {ints} {mine}, {ints} {which}")
         return best, which
+
+    def _elements(self, w: Writer, t: Tile, images: Images, place: str) -> Iterator[str]:
+        """Each element of the windows at a place of the copy."""
+        at = self.at
+        steps = tuple(e * s for e, s in zip(at.dilation, images.strides[1:], strict=False))
+        for k in range(math.prod(at.kernel)):
+            outer, column = divmod(k, at.kernel[-1])
+            offset = _offset(outer, at.kernel[:-1], steps)
+            offset += images.column(column * at.dilation[-1])
+            yield t.load(w, shifted(w, place, offset, t.d))
+
+    def _direct(self, w: Writer, t: Tile, place: str, strides: Shape, width: int) -> Iterator[str]:
+        """The same at a place of x."""
+        at, columns = self.at, _Columns(t, self.at, width)
+        steps = tuple(e * s for e, s in zip(at.dilation, strides, strict=False))
+        for i in range(math.prod(at.kernel[:-1])):
+            row = columns.load(w, shifted(w, place, _offset(i, at.kernel[:-1], steps), t.d))
+            for k in range(at.kernel[-1]):
+                yield columns.pick(w, row, k)
 
     def _store_numbers(self, w: Writer, lanes: int, which: str, to: str, width: int) -> None:
         d = self.more[0].aval.dtype.short
