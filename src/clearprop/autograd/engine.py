@@ -253,7 +253,7 @@ def _quick_walk(rest: Iterator[Any], cotangents: dict[Any, Any], retain: bool) -
                 return node
             g = pop(node, None)
             if g is not None:
-                leaf._grad = _tensor(g)
+                leaf._grad = wrap(g if g.__class__ is _ndarray else _asarray(g), None)
             continue
         g = pop(node, None)
         if g is None:
@@ -287,7 +287,7 @@ def _quick_walk(rest: Iterator[Any], cotangents: dict[Any, Any], retain: bool) -
             old = get(edge)
             if old is not None:
                 part = old + part
-            elif edge.__class__ is Leaf and (part is g or _borrowed(part)):
+            elif edge.__class__ is Leaf and (part is g or part.base is not None):
                 part = part.copy()
             cotangents[edge] = part
             if second is None:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from clearprop.core import tensor as tensor_module
-from clearprop.core.dtypes import Aval, from_numpy_dtype
+from clearprop.core.dtypes import BY_DTYPE, Aval, from_numpy_dtype
 from clearprop.core.node import Node, Pick, creation
 from clearprop.core.primitive import NOTHING, VALUE, Plan, Primitive, variadic_plan
 from clearprop.core.provenance import last_user_code, user_frame
@@ -55,12 +55,12 @@ def apply1(
             return out
         if x.view_of is not None:
             edge = _refreshed(x)
-        keep_out, (keep_x,) = plan
+        keep_out, keep_x = plan
         out.node = node = Node()
         node.prim = prim
         node.rules = prim.array_rules
         node.edges = (edge,)
-        node.saved = (x if keep_x == VALUE else _abstract(x, keep_x),)
+        node.saved = (x if keep_x == VALUE else _abstract(x, keep_x) if keep_x else None,)
         node.versions = None if x.cell is None else (x.cell[0],)
         node.out = value if keep_out else None
         node.params = params
@@ -108,7 +108,7 @@ def eager2(c: Context, prim: Primitive, x: Tensor, y: Tensor, depth: int) -> Ten
             edge_x = _refreshed(x)
         if y.view_of is not None:
             edge_y = _refreshed(y)
-        keep_out, (keep_x, keep_y) = plan
+        keep_out, keep_x, keep_y = plan
         out.node = node = Node()
         node.prim = prim
         node.rules = prim.array_rules
@@ -224,7 +224,7 @@ def _record(
         if not mask:
             return None
         plan = prim.plans[mask]  # type: ignore[assignment]
-    keep_out, keeps = plan
+    keep_out, *keeps = plan
     node = Node()
     node.prim = prim
     node.rules = prim.array_rules
@@ -246,7 +246,9 @@ def _record(
 def _abstract(x: Tensor, keep: int) -> Aval | None:
     if keep == NOTHING:
         return None
-    return _tuple(Aval, (x.value.shape, from_numpy_dtype(x.value.dtype)))
+    value = x.value
+    d = value.dtype
+    return _tuple(Aval, (value.shape, BY_DTYPE.get(d) or from_numpy_dtype(d)))
 
 
 def _refreshed(x: Tensor) -> Any:

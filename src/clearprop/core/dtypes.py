@@ -56,7 +56,7 @@ bool_   = dtype("bool",    "bool", BOOL)
 # fmt: on
 
 DTYPES = (float32, float64, float16, int64, int32, int16, int8, uint8, bool_)
-_BY_DTYPE: dict[np.dtype, dtype] = {d.np: d for d in DTYPES}
+BY_DTYPE: dict[np.dtype, dtype] = {d.np: d for d in DTYPES}
 _BY_CHAR: dict[str, dtype] = {d.np.char: d for d in DTYPES}
 for _char in "bhilq":  # C names: two of them are the same size on every platform
     _BY_CHAR.setdefault(_char, {1: int8, 2: int16, 4: int32, 8: int64}[np.dtype(_char).itemsize])
@@ -86,7 +86,7 @@ def set_default_dtype(d: dtype) -> None:
 
 def from_numpy_dtype(d: np.dtype) -> dtype:
     """The clearprop dtype of a NumPy dtype; TypeError for complex, object, strings ..."""
-    found = _BY_DTYPE.get(d)
+    found = BY_DTYPE.get(d)
     if found is None and d.isnative:
         found = _BY_CHAR.get(d.char)
     if found is None:

@@ -22,8 +22,8 @@ from clearprop.core.dtypes import Aval
 
 Rule = Callable[..., Any]
 
-# (keep the output?, what to keep of each input), for one choice of inputs that want a gradient
-Plan = tuple[bool, tuple[int, ...]]
+# keep the output?, and what to keep of each input, for one choice of inputs that want a gradient
+Plan = tuple[int, ...]
 
 TABLE: dict[str, Primitive] = {}
 
@@ -216,7 +216,7 @@ def make_plan(rows: Sequence[tuple[int, ...]]) -> Plan:
         VALUE if VALUE in col else AVAL if AVAL in col else NOTHING
         for col in zip(*rows, strict=True)
     ]
-    return columns[0] == VALUE, tuple(columns[1:])
+    return (columns[0] == VALUE, *columns[1:])
 
 
 def _plans(rules: Sequence[Any], keep: Sequence[tuple[int, ...]]) -> tuple[Plan | None, ...]:
@@ -234,7 +234,7 @@ def _plans(rules: Sequence[Any], keep: Sequence[tuple[int, ...]]) -> tuple[Plan 
 def variadic_plan(prim: Primitive, n: int) -> Plan:
     """The plan of a variadic primitive called on n inputs; the last need is that of the rest."""
     out, *first, rest = prim.keep[0]
-    return out == VALUE, (*first, *(rest,) * (n - len(first)))[:n]
+    return (out == VALUE, *(*first, *(rest,) * (n - len(first)))[:n])
 
 
 def primitive(
