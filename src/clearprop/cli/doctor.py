@@ -58,7 +58,9 @@ def doctor(
 ) -> None:
     if not program.is_file():
         raise typer.BadParameter(f"there is no file {program}", param_hint="program")
-    session = Session(max_steps=None if full else steps, max_seconds=None if full else seconds)
+    session = Session(
+        max_steps=None if full else steps, max_seconds=None if full else seconds, thorough=True
+    )
     failure = run(program, arguments or [], session)
     report = session.report()
     if to_json is not None:

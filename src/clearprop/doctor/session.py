@@ -17,6 +17,7 @@ import contextlib
 import sys
 import time
 import weakref
+from collections import defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from types import CodeType
@@ -31,6 +32,7 @@ from clearprop.core.tensor import grad_of
 from clearprop.doctor.findings import Finding, Report
 from clearprop.doctor.flow import Flow, flow_back
 from clearprop.doctor.log import Log, Observer, Value
+from clearprop.doctor.measure import finite, non_finite
 
 
 @dataclass(eq=False)
@@ -86,8 +88,13 @@ class Session:
         sampling: Callable[[int], bool] | None = None,
         max_steps: int | None = None,
         max_seconds: float | None = None,
+        thorough: bool = False,
     ) -> None:
+        """`sampling(n)`: whether backward pass n is observed; `thorough`: all are, and those in
+        between are examined if something in them is not finite.
+        """
         self.sampling = sampling or often_at_first
+        self.thorough = thorough
         self.max_steps = max_steps
         self.deadline = None if max_seconds is None else time.monotonic() + max_seconds
         self.events: list[Event] = []
@@ -98,17 +105,20 @@ class Session:
         self.roots: dict[int, weakref.ref[Any]] = {}  # outermost modules that ran
         self.findings: list[Finding] = []
         self.built: dict[int, Location] = {}  # where modules were made, by id
-        self.candidates: list[Any] = []  # what checks of passes leave for the end
+        # what checks of passes leave for the end
+        self.candidates: defaultdict[str, list[Any]] = defaultdict(list)
         self.reached: set[int] = set()  # tensors that got a gradient in some pass, by id
         self.kept_alive: list[Any] = []  # so that ids stay those of the same objects
         self.notes: list[str] = []
         self.observed = 0
+        self.broken = 0  # passes with something that is not finite
         self.log = Log()
         self._observer = Observer(self.log)
         self._names: dict[int, str] = {}
         self._before: Any = None
         self._busy = False
         self._born: dict[int, Any] = {}
+        self._used: list[tuple[Tensor, Any]] = []  # gradients that the last step has used
         self.death: tuple[BaseException, Location | None] | None = None
 
     # ------------------------------------------------------------------ with session:
@@ -125,7 +135,7 @@ class Session:
     def _look(self) -> None:
         """Log ops from here on, if the next step is one to observe."""
         c = local.c
-        if self.sampling(self.backwards + 1):
+        if self.thorough or self.sampling(self.backwards + 1):
             if c.interpreter is self._before:
                 self.log.clear()
                 c.interpreter = self._observer
@@ -169,6 +179,10 @@ class Session:
         if event.kind == "grad":
             return
         self.backwards += 1
+        event.facts["stale"] = any(
+            p.value is not None and grad_of(p) is not None and grad_of(p).value is used  # type: ignore[union-attr]
+            for p, used in self._used
+        )
         y = outputs[0]
         if y.numel() == 1 and y.value.__class__ is np.ndarray:
             self.losses.append((self.backwards, float(y.value.reshape(()))))
@@ -178,11 +192,16 @@ class Session:
         local.c.interpreter = self._before  # its rules are not logged
 
     def _examine(self, outputs: list[Tensor], grads: Any, event: Event) -> None:
-        self._find_roots()
         flow = flow_back(outputs, grads, self.log)
+        self.reached |= flow.leaves.keys()
+        broken = flow.error is not None or non_finite(flow) or not finite(outputs[0].value)
+        if broken:
+            self.broken += 1
+        if not self.sampling(self.backwards) and not (broken and self.broken <= 2):
+            return
+        self._find_roots()
         seen = Pass(self, self.backwards, self.steps, self.log, flow, list(outputs), event)
         self.observed += 1
-        self.reached |= flow.leaves.keys()
         for check in PASS_CHECKS:
             self._run(check, seen)
 
@@ -198,12 +217,11 @@ class Session:
 
     def _on_step(self, optimizer: Any) -> None:
         self._know(optimizer)
-        state = {
-            id(p): None if grad_of(p) is None else p.grad.value  # type: ignore[union-attr]
-            for group in optimizer.param_groups
-            for p in group["params"]
-        }
-        self.note("step", optimizer=weakref.ref(optimizer), has_grads=state)
+        params = [p for group in optimizer.param_groups for p in group["params"]]
+        grads = [(p, g.value) for p in params if (g := grad_of(p)) is not None]
+        moves = any(g.any() for _, g in grads if g.__class__ is np.ndarray)
+        self.note("step", optimizer=weakref.ref(optimizer), any_grad=moves)
+        self._used = [(p, g) for p, g in grads if g.any()][:8]
         local.c.interpreter = self._before
 
     def _on_step_done(self, optimizer: Any) -> None:
@@ -215,6 +233,7 @@ class Session:
             raise StopProgram
 
     def _on_zero_grad(self, owner: Any) -> None:
+        self._used = []
         self.note("zero_grad", owner=weakref.ref(owner))
 
     def _on_optimizer(self, optimizer: Any) -> None:

@@ -2,6 +2,6 @@
 session.
 """
 
-from clearprop.doctor.checks import connectivity
+from clearprop.doctor.checks import blocked, connectivity, loop, nonfinite, wiring
 
-__all__ = ["connectivity"]
+__all__ = ["blocked", "connectivity", "loop", "nonfinite", "wiring"]

@@ -30,7 +30,7 @@ def parameters_that_nobody_updates(seen: Pass) -> Iterator[Finding]:
     for p in seen.flow.tensors:
         record = first_use(seen.log, p)
         if record is not None:
-            seen.session.candidates.append(("A3", p, seen.name(p), record, seen.when))
+            seen.session.candidates["A3"].append((p, seen.name(p), record, seen.when))
     return
     yield
 
@@ -45,8 +45,8 @@ def reached_and_never_moved(session: Session) -> Iterator[Finding]:
     if not optimized:
         return
     done: set[int] = set()
-    for code, p, name, record, when in session.candidates:
-        if code != "A3" or id(p) in optimized or id(p) in done or type(p).__name__ == "Tensor":
+    for p, name, record, when in session.candidates["A3"]:
+        if id(p) in optimized or id(p) in done or type(p) is Tensor:
             continue
         done.add(id(p))
         registered = "registered" not in name
@@ -80,7 +80,7 @@ def leaves_that_data_flows_from(seen: Pass) -> Iterator[Finding]:
             cut = next(part.cuts(p), None)
             if cut is not None:
                 how = _how(seen, cut)
-                seen.session.candidates.append(("cut", p, seen.name(p), cut, how, seen.when))
+                seen.session.candidates["cut"].append((p, seen.name(p), cut, how, seen.when))
     return
     yield
 
@@ -102,10 +102,7 @@ def the_tape_is_cut(session: Session) -> Iterator[Finding]:
     optimized = session.optimized()
     groups: dict[Any, list[tuple[str, Tensor]]] = {}
     found: dict[Any, tuple[Cut, Any, str]] = {}
-    for entry in session.candidates:
-        if entry[0] != "cut":
-            continue
-        _, p, name, cut, how, when = entry
+    for p, name, cut, how, when in session.candidates["cut"]:
         if id(p) in session.reached or (optimized and id(p) not in optimized):
             continue
         key = (cut.why, cut.record.code, cut.record.lasti, cut.record.prim.name)

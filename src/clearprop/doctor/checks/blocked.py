@@ -1,0 +1,177 @@
+"""Family B: ops whose derivative is 0 where the data are."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from clearprop.doctor.findings import Finding, Severity
+from clearprop.doctor.log import Record, Value
+from clearprop.doctor.measure import blocked, norm
+from clearprop.doctor.session import Pass, on_pass
+from clearprop.doctor.slices import Slice
+
+CLAMPS = {
+    "clamp": "[a, b]", "hardtanh": "[-1, 1]", "relu6": "[0, 6]", "hardsigmoid": "[-3, 3]",
+    "clip": "[a, b]",
+}  # fmt: skip
+
+
+@on_pass
+def softmax_over_one_unit(seen: Pass) -> Iterator[Finding]:
+    """B5: an axis of length 1."""
+    for call in seen.log.all_calls("softmax", "log_softmax"):
+        if call.outer is not None and call.outer.short in ("softmax", "log_softmax"):
+            continue
+        reduced = [r for r in call.records if r.prim.name in ("sum", "amax")]
+        if not reduced:
+            continue
+        record = reduced[0]
+        x, dims = record.uses[0].value, record.params.get("dim", ())
+        if not dims or any(x.shape[d] != 1 for d in dims) or x.array.size == 0:
+            continue
+        last = call.records[-1]
+        node = next((n for n in seen.flow.order if seen.flow.record(n) is last), None)
+        came = norm(seen.flow.g(node)) if node is not None and seen.flow.g(node) is not None else 0
+        behind = seen.flow.only_through(node) if node is not None else []
+        n = sum(p.numel() for p in behind)
+        yield Finding(
+            "B5", "error",
+            "The axis that is normalised has length 1, so p is always 1 (its logarithm 0) and the"
+            f" derivative p·(1 − p) is 1·0 = 0. Gradient arriving here: {came:.2g}; leaving: 0."
+            f" {n} parameters behind it receive nothing.",
+            "with one output unit use sigmoid, or binary_cross_entropy_with_logits on the output"
+            " itself; with several, give the axis of the classes (dim=1)",
+            location=last.location, module=last.path, op=call.short, when=seen.when, weight=95,
+            numbers={"parameters": n, "arriving": came},
+        )  # fmt: skip
+
+
+@on_pass
+def clamped_in_the_path(seen: Pass) -> Iterator[Finding]:
+    """B1, B7: a clamp outside whose bounds most of the values are."""
+    flow = seen.flow
+    for node in flow.order:
+        record = flow.record(node)
+        if record is None or record.prim.name not in ("clamp", "maximum", "minimum"):
+            continue
+        call = record.in_call(*CLAMPS)
+        if call is None and record.prim.name != "clamp":
+            continue
+        share = blocked(flow, node)
+        if not share >= 0.25:
+            continue
+        behind = flow.only_through(node)
+        if not behind:
+            continue
+        on_loss = _leads_to_the_mean(seen, record)
+        severity: Severity = "error" if share >= 0.9 else "warn"
+        x = record.uses[0].value.array
+        if share < 0.9 and not on_loss and not _is_head(seen, record):
+            continue
+        n = sum(p.numel() for p in behind)
+        code = "B7" if on_loss and _blocks_the_largest(flow, node, record) else "B1"
+        yield Finding(
+            code, severity,
+            f"{share:.0%} of the {x.size} values lie outside the bounds, where the derivative of a"
+            f" clamp is 0: no gradient comes through for them. They reach from {x.min():.3g} to"
+            f" {x.max():.3g}. All paths to {n} parameters go through here.",
+            "use huber_loss (smooth_l1_loss), whose derivative stays 1 for large errors, or clip"
+            " the gradient instead"
+            if code == "B7"
+            else "use sigmoid or tanh for a bounded output, or clamp only when predicting",
+            location=record.location, module=record.path, op=record.name, when=seen.when,
+            weight=90 * share, numbers={"blocked": share, "parameters": n},
+        )  # fmt: skip
+
+
+def _is_head(seen: Pass, record: Record) -> bool:
+    """Whether no parameter comes after the record on the way to the loss."""
+    after = seen.log.records[seen.log.records.index(record) + 1 :]
+    part = {id(r) for r in Slice(seen.log, seen.loss).records}
+    return not any(
+        use.value.leaf is not None for r in after if id(r) in part for use in r.uses
+    )  # fmt: skip
+
+
+def _leads_to_the_mean(seen: Pass, record: Record) -> bool:
+    """Whether the clamped values are summed up to the loss next."""
+    users = seen.log.used_by().get(id(record.out), [])
+    return any(r.prim.name == "sum" for r in users) or record.out is seen.loss
+
+
+def _blocks_the_largest(flow: Any, node: Any, record: Record) -> bool:
+    x, part, g = record.uses[0].value.array, flow.passed[node][0], flow.g(node)
+    stopped = (g != 0) & (part == 0)
+    if not stopped.any() or stopped.all():
+        return False
+    return bool(abs(x[stopped]).min() >= abs(x[~stopped]).max())
+
+
+RANGES = {
+    "relu": (0.0, np.inf), "sigmoid": (0.0, 1.0), "tanh": (-1.0, 1.0), "softmax": (0.0, 1.0),
+    "softplus": (0.0, np.inf), "relu6": (0.0, 6.0), "hardtanh": (-1.0, 1.0),
+    "softsign": (-1.0, 1.0),
+}  # fmt: skip
+REGRESSION = ("mse_loss", "l1_loss", "smooth_l1_loss", "huber_loss")
+
+
+def compared(seen: Pass) -> Iterator[tuple[Value, Value, Record]]:
+    """(prediction, target, record): what the loss subtracts; one of them depends on parameters."""
+    part = Slice(seen.log, seen.loss)
+    for record in part.records:
+        if record.prim.name != "sub" or len(record.uses) != 2 or record.out.array.ndim == 0:
+            continue
+        a, b = (_unexpanded(u.value) for u in record.uses)
+        fa, fb = bool(part.leaves(a)), bool(part.leaves(b))
+        if fa != fb and a.shape == b.shape:
+            yield (a, b, record) if fa else (b, a, record)
+
+
+def _unexpanded(v: Value) -> Value:
+    while v.maker is not None and v.maker.prim.name in ("expand", "reshape", "cast"):
+        v = v.maker.uses[0].value
+    return v
+
+
+@on_pass
+def output_cannot_reach_the_targets(seen: Pass) -> Iterator[Finding]:
+    """B2: the range of the last activation leaves targets out."""
+    for pred, target, record in compared(seen):
+        made = pred.maker
+        if made is None or (target.maker is not None and _is_output(target)):
+            continue
+        name = made.name if made.name in RANGES else made.prim.name
+        if name not in RANGES:
+            continue
+        users = seen.log.used_by().get(id(record.out), [])
+        squared = any(r.prim.name in ("square", "abs", "mul", "pow_scalar") for r in users)
+        if not squared and record.in_call(*REGRESSION) is None:
+            continue
+        low, high = RANGES[name]
+        t = target.array
+        outside = float(((t < low - 1e-6) | (t > high + 1e-6)).mean())
+        if outside <= 0.01:
+            continue
+        node = next((n for n in seen.flow.order if seen.flow.record(n) is made), None)
+        beta = blocked(seen.flow, node) if node is not None else float("nan")
+        zero = f" Its derivative is 0 for {beta:.0%} of them now." if beta > 0.05 else ""
+        yield Finding(
+            "B2", "error",
+            f"{outside:.0%} of the targets lie outside of what {name} can give,"
+            f" {_interval(low, high)} (they reach from {t.min():.3g} to {t.max():.3g}): the error"
+            f" there never goes away, and pushes the units to where the derivative is 0.{zero}",
+            "leave the last layer linear, or scale the targets into the range",
+            location=made.location, module=made.path, op=name, when=seen.when, weight=85,
+            numbers={"outside": outside, "blocked": beta},
+        )  # fmt: skip
+
+
+def _interval(low: float, high: float) -> str:
+    return f"({low:g}, {high:g})" if np.isfinite(high) else f"[{low:g}, ∞)"
+
+
+def _is_output(v: Value) -> bool:
+    return v.maker is not None and v.maker.tracked
