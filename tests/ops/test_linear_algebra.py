@@ -1,6 +1,8 @@
 """linalg, einsum and the other products against NumPy and SciPy; singular inputs; compiled."""
 
+import re
 import warnings
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -164,6 +166,21 @@ def test_singular_matrices_raise_an_error_that_names_them(f, words):
         f(bad)
     with pytest.raises(RuntimeError, match=batch):
         cp.compile(f)(bad)
+
+
+def test_a_compiled_step_says_which_factors_call_back():
+    f = cp.compile(lambda a: cp.linalg.cholesky(a))
+    f(cp.eye(3))
+    assert "cholesky" in f.explain()
+
+
+def test_the_program_of_the_docs_runs():
+    """docs/linalg-and-distributions.md"""
+    page = Path(__file__).parents[2] / "docs/linalg-and-distributions.md"
+    blocks = re.findall(r"```python\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL)
+    names = {}
+    exec("\n".join(blocks), names)
+    assert names["policy"].logits.requires_grad and names["z"].requires_grad
 
 
 def test_info_instead_of_an_error():

@@ -273,7 +273,14 @@ def test_einsum_with_lists_of_numbers():
     both(lambda lib, x, y: lib.einsum("ij,ajk->aik", [x, y]), *arrays)
 
 
+def test_a_bias_that_does_not_count_may_be_nan():
+    nan = np.full((3, 2), np.nan)
+    both(lambda lib, x, y: lib.addmm(lib.tensor(nan), x, y, beta=0, alpha=2), A, B)
+    both(lambda lib, x, y: lib.addr(lib.tensor(nan), x, y, beta=0), V, B[0])
+
+
 def test_einsum_of_integers():
+    both(lambda lib, x: lib.einsum("ij->j", x), np.arange(6, dtype=np.int32).reshape(2, 3))
     both(lambda lib, x: lib.einsum("ij,kj->ik", x, x), np.arange(6).reshape(2, 3))
 
 
@@ -353,6 +360,12 @@ ERRORS = {
     "cdist columns": lambda lib, t: lib.cdist(t(A), t(B)),
     "cdist p": lambda lib, t: lib.cdist(t(A), t(A), -1.0),
     "pdist": lambda lib, t: lib.pdist(t(V)),
+    "tensordot bool": lambda lib, t: lib.tensordot(t(ONES > 0), t(ONES > 0)),
+    "einsum bool": lambda lib, t: lib.einsum("ij,ij->i", t(ONES > 0), t(ONES > 0)),
+    "cross types": lambda lib, t: lib.linalg.cross(t(V), t(V).float()),
+    "cdist types": lambda lib, t: lib.cdist(t(A), t(A).float()),
+    "vecdot int": lambda lib, t: lib.linalg.vecdot(t(np.arange(3)), t(np.arange(3))),
+    "lu_factor": lambda lib, t: lib.linalg.lu_factor(t(ZERO)),
     "inner": lambda lib, t: lib.inner(t(A), t(B)),
     "addr": lambda lib, t: lib.addr(t(A), t(V), t(B[0])),
     "vdot": lambda lib, t: lib.vdot(t(V), t(B[0])),

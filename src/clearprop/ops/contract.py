@@ -180,7 +180,10 @@ def outer(x: Tensor, vec2: Tensor) -> Tensor:
 def addmm(bias: Tensor, mat1: Tensor, mat2: Tensor, *, beta: float = 1, alpha: float = 1) -> Tensor:
     """beta * bias + alpha * (mat1 @ mat2)."""
     product = mm(mat1, mat2)
-    return (bias if beta == 1 else beta * bias) + (product if alpha == 1 else alpha * product)
+    added = product if alpha == 1 else alpha * product
+    if beta == 0:  # nan and inf in the bias do not count
+        return added
+    return (bias if beta == 1 else beta * bias) + added
 
 
 def baddbmm(
@@ -188,7 +191,10 @@ def baddbmm(
 ) -> Tensor:
     """beta * bias + alpha * bmm(batch1, batch2)."""
     product = bmm(batch1, batch2)
-    return (bias if beta == 1 else beta * bias) + (product if alpha == 1 else alpha * product)
+    added = product if alpha == 1 else alpha * product
+    if beta == 0:  # nan and inf in the bias do not count
+        return added
+    return (bias if beta == 1 else beta * bias) + added
 
 
 __all__ = ["addmm", "baddbmm", "bmm", "dot", "matmul", "mm", "mv", "outer"]

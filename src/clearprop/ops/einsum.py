@@ -13,8 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from clearprop.core import Tensor, wrap
-from clearprop.errors import DtypeError, ShapeError
+from clearprop.core import Tensor, bool_, wrap
+from clearprop.errors import DtypeError, ShapeError, UnsupportedDtypeError
 from clearprop.ops import elementwise as ew
 from clearprop.ops import reductions
 from clearprop.ops.broadcasting import constant, expand_to, here, need_tensors
@@ -57,6 +57,11 @@ def einsum(equation: Any, *operands: Any) -> Tensor:
         raise DtypeError(
             f"einsum: expected operands of one dtype but found {', '.join(map(str, dtypes))};"
             f" convert them with .to(...){here()}"
+        )
+    if bool_ in dtypes:
+        raise UnsupportedDtypeError(
+            "einsum: products of bool tensors are not implemented for 'Bool'; convert them with"
+            f" .to(...){here()}"
         )
     return _contracted(operands, inputs, output)
 
@@ -125,7 +130,7 @@ def _contracted(operands: Sequence[Tensor], inputs: Any, output: Any) -> Tensor:
         others = [t for k, t in enumerate(terms) if k not in (i, j)]
         kept = set(target).union(*(labels for _, labels in others))
         terms = [*others, _joined(terms[i], terms[j], kept, sizes)]
-    x, labels = _summed(*terms[0], set(target))
+    x, labels = _summed(*terms[0], set(target), whole=len(operands) == 1)
     x = permute(x, tuple(labels.index(label) for label in target if label in labels))
     shape = tuple(sizes[label] for label in target)
     missing = tuple(sizes[label] if label in labels else 1 for label in target)
@@ -248,10 +253,10 @@ def _best(terms: list[Term], target: Labels, sizes: dict[int, int]) -> tuple[int
     return best[1]
 
 
-def _summed(x: Tensor, labels: Labels, kept: set[int]) -> Term:
+def _summed(x: Tensor, labels: Labels, kept: set[int], whole: bool = False) -> Term:
     gone = tuple(k for k, label in enumerate(labels) if label not in kept)
     if gone:
-        x = reductions.sum(x, gone, dtype=x.dtype)
+        x = reductions.sum(x, gone, dtype=None if whole else x.dtype)  # sum() makes int64 of ints
     return x, tuple(label for label in labels if label in kept)
 
 

@@ -10,7 +10,8 @@ import numpy as np
 
 from clearprop.core import LEADING, Example, Opaque, Tensor, apply, int32, int64, primitive
 from clearprop.core.dtypes import Aval
-from clearprop.errors import DtypeError, ShapeError
+from clearprop.core.tensor import known
+from clearprop.errors import DtypeError, LinAlgError, ShapeError
 from clearprop.ops.broadcasting import expand_to, here
 from clearprop.ops.factorizations import f64, first, rest, right_triangular, triangular
 from clearprop.ops.index import gather
@@ -199,7 +200,16 @@ def lu_factor(A: Tensor, *, pivot: bool = True) -> LUFactor:
     >>> cp.linalg.lu_factor(cp.tensor([[1.0, 2.0], [2.0, 6.0]])).pivots
     tensor([2, 2], dtype=clearprop.int32)
     """
-    return LUFactor(*lu_factor_ex(A, pivot=pivot)[:2])
+    packed, pivots, info = lu_factor_ex(A, pivot=pivot)
+    zero = known(info)
+    if isinstance(zero, np.ndarray) and zero.any():
+        i = int(zero[zero > 0].flat[0])
+        raise LinAlgError(
+            f"linalg.lu_factor: U[{i},{i}] is zero and using it on lu_solve would result in a"
+            " division by zero. If you still want to perform the factorization, consider calling"
+            f" linalg.lu(A, pivot) or linalg.lu_factor_ex(A, pivot){here()}"
+        )
+    return LUFactor(packed, pivots)
 
 
 def lu_factor_ex(A: Tensor, *, pivot: bool = True, check_errors: bool = False) -> LUFactorEx:

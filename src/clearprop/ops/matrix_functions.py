@@ -205,7 +205,7 @@ def matrix_power(A: Tensor, n: int) -> Tensor:
     return A * 0 + identity(A, A.shape[-1]) if found is None else found
 
 
-def multi_dot(tensors: Any, *, out: None = None) -> Tensor:
+def multi_dot(tensors: Any) -> Tensor:
     """The product of two or more matrices in the order that needs the fewest multiplications; the
     first and the last may be vectors.
 
@@ -284,6 +284,8 @@ def vecdot(x: Tensor, y: Tensor, *, dim: int = -1) -> Tensor:
     >>> cp.linalg.vecdot(cp.tensor([[1.0, 2.0]]), cp.tensor([[3.0, 4.0]]))
     tensor([11.])
     """
+    floating("linalg.vecdot", x)
+    floating("linalg.vecdot", y)
     return reductions.sum(x * y, dim)
 
 

@@ -7,8 +7,8 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from clearprop.core import Tensor
-from clearprop.errors import DtypeError, ShapeError
+from clearprop.core import Tensor, bool_
+from clearprop.errors import DtypeError, ShapeError, UnsupportedDtypeError
 from clearprop.ops import elementwise as ew
 from clearprop.ops import reductions
 from clearprop.ops.broadcasting import (
@@ -19,47 +19,51 @@ from clearprop.ops.broadcasting import (
     here,
     need_tensors,
     normal_dim,
-    promote_types_of,
 )
 from clearprop.ops.contract import bmm, dot, matmul, mv, outer
 from clearprop.ops.create import arange
 from clearprop.ops.index import index_select
 from clearprop.ops.matrix import floating
-from clearprop.ops.movement import cast, permute, reshape_to
+from clearprop.ops.movement import permute, reshape_to
 from clearprop.ops.reductions import norm, safe_sqrt
 from clearprop.ops.shapes import cat, roll, unsqueeze
 
 
-def tensordot(x: Tensor, y: Tensor, dims: Any = 2, *, out: None = None) -> Tensor:
-    """Sum of products over axes of x and y: the last `dims` of x with the first of y, or the pairs
-    of dims = (axes of x, axes of y).
+def tensordot(a: Tensor, b: Tensor, dims: Any = 2) -> Tensor:
+    """Sum of products over axes of a and b: the last `dims` of a with the first of b, or the pairs
+    of dims = (axes of a, axes of b).
 
     >>> import clearprop as cp
     >>> cp.tensordot(cp.ones(2, 3), cp.ones(3, 4), dims=1).shape
     (2, 4)
     """
     op = "tensordot"
-    need_tensors(op, x, y)
+    need_tensors(op, a, b)
+    if a.dtype is bool_:
+        raise UnsupportedDtypeError(
+            f"{op}: products of bool tensors are not implemented for 'Bool'; convert them with"
+            f" .to(...){here()}"
+        )
     if isinstance(dims, Tensor):
         dims = dims.tolist()
     if isinstance(dims, int):
         if dims < 0:
             raise ShapeError(f"{op}: tensordot expects dims >= 0, but got dims={dims}{here()}")
-        if dims > min(x.ndim, y.ndim):
+        if dims > min(a.ndim, b.ndim):
             raise ShapeError(
-                f"{op}: tensordot expects dims < ndim_a or ndim_b, but got dims={dims} for {x.aval}"
-                f" and {y.aval}{here()}"
+                f"{op}: tensordot expects dims < ndim_a or ndim_b, but got dims={dims} for {a.aval}"
+                f" and {b.aval}{here()}"
             )
-        dims = (list(range(x.ndim - dims, x.ndim)), list(range(dims)))
+        dims = (list(range(a.ndim - dims, a.ndim)), list(range(dims)))
     one, two = ([d] if isinstance(d, int) else list(d) for d in dims)
     if len(one) != len(two):
         raise ShapeError(
             f"{op}: both dimension lists should have the same length, got {one} and {two}{here()}"
         )
-    a = [normal_dim(op, d, x.ndim) for d in one]
-    b = [normal_dim(op, d, y.ndim) for d in two]
-    for i, j, di, dj in zip(a, b, one, two, strict=True):
-        n, m = x.shape[i], y.shape[j]
+    left_axes = [normal_dim(op, d, a.ndim) for d in one]
+    right_axes = [normal_dim(op, d, b.ndim) for d in two]
+    for i, j, di, dj in zip(left_axes, right_axes, one, two, strict=True):
+        n, m = a.shape[i], b.shape[j]
         if n != m and 1 not in (n, m):
             raise ShapeError(
                 f"{op}: contracted dimensions need to match, but first has size {n} in dim {di} and"
@@ -67,61 +71,69 @@ def tensordot(x: Tensor, y: Tensor, dims: Any = 2, *, out: None = None) -> Tenso
             )
         if n != m:  # an axis of size 1 is summed against all of the other
             if n == 1:
-                y = reductions.sum(y, j, True, dtype=y.dtype)
+                b = reductions.sum(b, j, True, dtype=b.dtype)
             else:
-                x = reductions.sum(x, i, True, dtype=x.dtype)
-    rows = [d for d in range(x.ndim) if d not in a]
-    columns = [d for d in range(y.ndim) if d not in b]
-    left, right = permute(x, (*rows, *a)), permute(y, (*b, *columns))
-    shape = (*(x.shape[d] for d in rows), *(y.shape[d] for d in columns))
-    k = math.prod(x.shape[d] for d in a)
-    left = reshape_to(left, (math.prod(x.shape[d] for d in rows), k))
-    right = reshape_to(right, (k, math.prod(y.shape[d] for d in columns)))
+                a = reductions.sum(a, i, True, dtype=a.dtype)
+    rows = [d for d in range(a.ndim) if d not in left_axes]
+    columns = [d for d in range(b.ndim) if d not in right_axes]
+    left, right = permute(a, (*rows, *left_axes)), permute(b, (*right_axes, *columns))
+    shape = (*(a.shape[d] for d in rows), *(b.shape[d] for d in columns))
+    k = math.prod(a.shape[d] for d in left_axes)
+    left = reshape_to(left, (math.prod(a.shape[d] for d in rows), k))
+    right = reshape_to(right, (k, math.prod(b.shape[d] for d in columns)))
     return reshape_to(matmul(left, right), shape)
 
 
-def inner(x: Tensor, y: Tensor) -> Tensor:
+def inner(x: Tensor, other: Tensor) -> Tensor:
     """Sum of products over the last axis of both: (..., k), (*, k) -> (..., *).
 
     >>> import clearprop as cp
     >>> cp.inner(cp.tensor([1.0, 2.0]), cp.tensor([3.0, 4.0]))
     tensor(11.)
     """
-    need_tensors("inner", x, y)
-    if not x.ndim or not y.ndim:
-        return x * y
-    if x.shape[-1] != y.shape[-1]:
+    need_tensors("inner", x, other)
+    if not x.ndim or not other.ndim:
+        return x * other
+    if x.shape[-1] != other.shape[-1]:
         raise ShapeError(
             "inner: inner() the last dimension must match on both input tensors but got shapes"
-            f" {list(x.shape)} and {list(y.shape)}{here()}"
+            f" {list(x.shape)} and {list(other.shape)}{here()}"
         )
-    return tensordot(x, y, ([-1], [-1]))
+    return tensordot(x, other, ([-1], [-1]))
 
 
-def vdot(x: Tensor, y: Tensor) -> Tensor:
+def vdot(x: Tensor, other: Tensor) -> Tensor:
     """Sum of the products of two vectors (`dot`; there are no complex numbers to conjugate)."""
-    if x.ndim == y.ndim == 1 and x.shape != y.shape:
+    if x.ndim == other.ndim == 1 and x.shape != other.shape:
         raise ShapeError(
             f"vdot: inconsistent tensor size, expected tensor {list(x.shape)} and src"
-            f" {list(y.shape)} to have the same number of elements{here()}"
+            f" {list(other.shape)} to have the same number of elements{here()}"
         )
-    return dot(x, y)
+    return dot(x, other)
 
 
-def kron(x: Tensor, y: Tensor) -> Tensor:
-    """The Kronecker product: every element of x times the whole of y.
+def kron(x: Tensor, other: Tensor) -> Tensor:
+    """The Kronecker product: every element of x times the whole of other.
 
     >>> import clearprop as cp
     >>> cp.kron(cp.eye(2), cp.tensor([[1.0, 2.0]]))
     tensor([[1., 2., 0., 0.],
             [0., 0., 1., 2.]])
     """
-    need_tensors("kron", x, y)
-    n = max(x.ndim, y.ndim)
-    a, b = ((*(1 for _ in range(n - t.ndim)), *t.shape) for t in (x, y))
+    need_tensors("kron", x, other)
+    n = max(x.ndim, other.ndim)
+    a, b = ((*(1 for _ in range(n - t.ndim)), *t.shape) for t in (x, other))
     left = reshape_to(x, tuple(s for size in a for s in (size, 1)))
-    right = reshape_to(y, tuple(s for size in b for s in (1, size)))
+    right = reshape_to(other, tuple(s for size in b for s in (1, size)))
     return reshape_to(left * right, tuple(p * q for p, q in zip(a, b, strict=True)))
+
+
+def _same_dtype(op: str, x: Tensor, y: Tensor) -> None:
+    if x.dtype is not y.dtype:
+        raise DtypeError(
+            f"{op}: expected scalar type {x.dtype} but found {y.dtype}; convert one with"
+            f" .to(...){here()}"
+        )
 
 
 def _cross(op: str, x: Tensor, y: Tensor, dim: int) -> Tensor:
@@ -131,44 +143,45 @@ def _cross(op: str, x: Tensor, y: Tensor, dim: int) -> Tensor:
 
 
 @dims_by_any_name
-def linalg_cross(x: Tensor, y: Tensor, *, dim: int = -1) -> Tensor:
-    """The vector at right angles to both: x and y of length 3 along dim; other axes broadcast.
+def linalg_cross(x: Tensor, other: Tensor, *, dim: int = -1) -> Tensor:
+    """The vector at right angles to both: x and other of length 3 along dim; other axes broadcast.
 
     >>> import clearprop as cp
     >>> cp.linalg.cross(cp.tensor([1.0, 0.0, 0.0]), cp.tensor([0.0, 1.0, 0.0]))
     tensor([0., 0., 1.])
     """
     op = "linalg.cross"
-    need_tensors(op, x, y)
-    if x.ndim != y.ndim:
+    need_tensors(op, x, other)
+    if x.ndim != other.ndim:
         raise ShapeError(
             f"{op}: inputs must have the same number of dimensions, got {x.aval} and"
-            f" {y.aval}{here()}"
+            f" {other.aval}{here()}"
         )
+    _same_dtype(op, x, other)
     d = normal_dim(op, dim, x.ndim)
-    if x.shape[d] != 3 or y.shape[d] != 3:
+    if x.shape[d] != 3 or other.shape[d] != 3:
         raise ShapeError(
             f"{op}: inputs dimension {dim} must have length 3. Got {x.shape[d]} and"
-            f" {y.shape[d]}{here()}"
+            f" {other.shape[d]}{here()}"
         )
-    return _cross(op, x, y, d)
+    return _cross(op, x, other, d)
 
 
 @dims_by_any_name
-def cross(x: Tensor, y: Tensor, dim: int | None = None) -> Tensor:
+def cross(x: Tensor, other: Tensor, dim: int | None = None) -> Tensor:
     """linalg.cross along the first axis of size 3, or along dim.
 
     >>> import clearprop as cp
     >>> cp.cross(cp.tensor([1.0, 0.0, 0.0]), cp.tensor([0.0, 1.0, 0.0]))
     tensor([0., 0., 1.])
     """
-    need_tensors("cross", x, y)
+    need_tensors("cross", x, other)
     if dim is None:
         found = [d for d, n in enumerate(x.shape) if n == 3]
         if not found:
             raise ShapeError(f"cross: no dimension of size 3 in input {x.aval}{here()}")
         dim = found[0]
-    return linalg_cross(x, y, dim=dim)  # type: ignore[no-any-return]
+    return linalg_cross(x, other, dim=dim)  # type: ignore[no-any-return]
 
 
 # ---------------------------------------------------------------------- distances
@@ -219,8 +232,7 @@ def cdist(
             f"{op}: {compute_mode} is not a valid value for compute_mode; one of"
             f" {', '.join(MM_MODES)}{here()}"
         )
-    d = promote_types_of([x1, x2])
-    x1, x2 = cast(x1, d), cast(x2, d)
+    _same_dtype(op, x1, x2)
     if p == 2 and MM_MODES[compute_mode]:
         one, two = (reductions.sum(ew.square(x), -1, True) for x in (x1, x2))
         square = one - 2 * matmul(x1, x2.mT) + two.mT
@@ -230,7 +242,7 @@ def cdist(
     a = expand_to(unsqueeze(x1, -2), (*batch, n, m, k))
     b = expand_to(unsqueeze(x2, -3), (*batch, n, m, k))
     if not k:
-        return constant(0, d.np, (*batch, n, m))
+        return constant(0, x1.value.dtype, (*batch, n, m))
     return norm(a - b, p, -1)  # type: ignore[no-any-return]
 
 
@@ -257,9 +269,9 @@ def pdist(x: Tensor, p: float = 2.0) -> Tensor:
 
 
 # ---------------------------------------------------------------------- sums with a product
-def ger(x: Tensor, y: Tensor) -> Tensor:
+def ger(x: Tensor, vec2: Tensor) -> Tensor:
     """outer under its older name."""
-    return outer(x, y)
+    return outer(x, vec2)
 
 
 def _plus(op: str, bias: Tensor, product: Tensor, beta: float, alpha: float) -> Tensor:
@@ -274,19 +286,21 @@ def _plus(op: str, bias: Tensor, product: Tensor, beta: float, alpha: float) -> 
     return (bias if beta == 1 else beta * bias) + added
 
 
-def addmv(bias: Tensor, x: Tensor, y: Tensor, *, beta: float = 1, alpha: float = 1) -> Tensor:
-    """beta * bias + alpha * (x @ y) for a matrix x and a vector y."""
-    return _plus("addmv", bias, mv(x, y), beta, alpha)
+def addmv(bias: Tensor, mat: Tensor, vec: Tensor, *, beta: float = 1, alpha: float = 1) -> Tensor:
+    """beta * bias + alpha * (mat @ vec) for a matrix mat and a vector vec."""
+    return _plus("addmv", bias, mv(mat, vec), beta, alpha)
 
 
-def addr(bias: Tensor, x: Tensor, y: Tensor, *, beta: float = 1, alpha: float = 1) -> Tensor:
-    """beta * bias + alpha * outer(x, y)."""
-    return _plus("addr", bias, outer(x, y), beta, alpha)
+def addr(bias: Tensor, vec1: Tensor, vec2: Tensor, *, beta: float = 1, alpha: float = 1) -> Tensor:
+    """beta * bias + alpha * outer(vec1, vec2)."""
+    return _plus("addr", bias, outer(vec1, vec2), beta, alpha)
 
 
-def addbmm(bias: Tensor, x: Tensor, y: Tensor, *, beta: float = 1, alpha: float = 1) -> Tensor:
-    """beta * bias + alpha * the sum over the batch of bmm(x, y)."""
-    return _plus("addbmm", bias, reductions.sum(bmm(x, y), 0), beta, alpha)
+def addbmm(
+    bias: Tensor, batch1: Tensor, batch2: Tensor, *, beta: float = 1, alpha: float = 1
+) -> Tensor:
+    """beta * bias + alpha * the sum over the batch of bmm(batch1, batch2)."""
+    return _plus("addbmm", bias, reductions.sum(bmm(batch1, batch2), 0), beta, alpha)
 
 
 __all__ = [
