@@ -151,6 +151,27 @@ def test_every_layer_with_its_gradients(entry):
     assert not left
 
 
+@pytest.mark.parametrize("entry", [case for case in LAYERS if case.values[0].modal])
+def test_layers_that_know_the_mode_in_training(entry):
+    sides = []
+    for compiled in (False, True):
+        module, given = made(entry)
+        module.train()
+
+        def f(*xs, module=module):
+            y = module(*xs)
+            wanted = [x for x in (*xs, *module.parameters()) if x.requires_grad]
+            return y, cp.autograd.grad((y * y).sum(), wanted, materialize_grads=True)
+
+        step = cp.compile(f) if compiled else f
+        cp.manual_seed(5)
+        for _ in range(2):
+            out, gradients = step(*given)
+        sides.append([out, *gradients, *module.buffers()])
+    for a, b in zip(*sides, strict=True):
+        assert_near(b.detach().numpy(), a.detach().numpy())
+
+
 OPTIMIZERS = [
     ("SGD", {"lr": 0.05}),
     ("SGD", {"lr": 0.05, "momentum": 0.9, "nesterov": True, "weight_decay": 0.01}),
