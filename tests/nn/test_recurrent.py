@@ -225,6 +225,15 @@ def test_packing_inside_a_compiled_function():
         cp.compile(lambda x, n: rnn.pack_padded_sequence(x, n).data)(x, cp.tensor([4, 2]))
 
 
+def test_the_tape_shows_one_node_per_layer():
+    node = nn.LSTM(3, 4)(cp.zeros(5, 2, 3))[0].grad_fn
+    names = []
+    while node is not None and len(names) < 9:
+        names.append(node.name)
+        node = node.next_functions[0][0] if node.next_functions else None
+    assert "LstmBackward" in names and len(names) < 6
+
+
 def test_composed_primitives_can_be_written_out():
     sweeps = [p for p in TABLE.values() if isinstance(p.lower, Composed)]
     assert {"lstm", "lstm_back", "gru", "gru_back"} <= {p.name for p in sweeps}

@@ -40,6 +40,7 @@ class Pair:
     function: Callable[..., Any]
     results: int
     keeps: tuple[int, ...]
+    block: type[Function]  # what stands on the tape, under the primitive's name
 
     def __call__(self, *inputs: Tensor, **params: Any) -> tuple[Tensor, ...]:
         """The results."""
@@ -47,7 +48,7 @@ class Pair:
 
     def all_of(self, *inputs: Tensor, **params: Any) -> tuple[Tensor, ...]:
         """All outputs; no gradient flows through those that are no results."""
-        return _Run.apply(self, params, *inputs)  # type: ignore[no-any-return]
+        return self.block.apply(self, params, *inputs)  # type: ignore[no-any-return]
 
 
 class _Run(Function):
@@ -143,4 +144,5 @@ def pair(
         functions[0],
         results,
         keeps,
+        type("".join(part.capitalize() for part in name.split("_")), (_Run,), {}),
     )
