@@ -369,9 +369,18 @@ RANDOM = [
     ("randint_like", lambda lib, x: lib.randint_like(x, 3, 9)),
     ("bernoulli", lambda lib, x: lib.bernoulli(lib.full((3, 4), 0.4))),
     ("randperm", lambda lib, x: lib.randperm(9)),
+    ("multinomial", lambda lib, x: lib.multinomial(lib.tensor([0.1, 0.2, 0.3, 0.4]), 20, True)),
+    ("multinomial", lambda lib, x: lib.multinomial(lib.tensor([[1.0, 2, 3], [3, 0, 1]]), 9, True)),
+    ("multinomial", lambda lib, x: lib.multinomial(lib.tensor([0.1, 0.2, 0.3, 0.4]), 3)),
+    ("multinomial", lambda lib, x: lib.multinomial(lib.tensor([[1.0, 2, 3], [3, 0, 1]]), 1)),
+    ("rand_like", lambda lib, x: lib.rand_like(x)),
+    ("randn_like", lambda lib, x: lib.randn_like(x)),
+    ("normal", lambda lib, x: lib.normal(lib.zeros(20), 2.0)),
+    ("normal", lambda lib, x: lib.normal(1.0, lib.ones(3))),
+    ("normal", lambda lib, x: lib.normal(lib.ones(3), lib.ones(3) * 2)),
 ]
 # drawn by rejection or by another library there: the same distribution, other numbers
-OTHER_STREAM = {"exponential_", "bernoulli_"}
+OTHER_STREAM = {"bernoulli_"}
 
 
 @pytest.mark.parametrize("row", rows(RANDOM))

@@ -483,7 +483,9 @@ def multinomial(
     *,
     generator: Generator | None = None,
 ) -> Tensor:
-    """Indices drawn with the given (unnormalised) probabilities, per row."""
+    """Indices drawn with the given (unnormalised) probabilities, per row; PyTorch's for the same
+    seed.
+    """
     chances = probs.array("multinomial()")
     shape = (*probs.shape[:-1], num_samples)
     return _random(

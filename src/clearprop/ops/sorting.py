@@ -171,7 +171,7 @@ def topk(
 
 
 # ---------------------------------------------------------------------- ranks
-def _picked(op: str, x: Tensor, d: int, index: Tensor, keepdim: bool) -> Extreme:
+def _picked(x: Tensor, d: int, index: Tensor, keepdim: bool) -> Extreme:
     """The elements at `index`, which has size 1 along d."""
     values = gather(x, d, index)
     return Extreme(values, index) if keepdim else Extreme(squeeze(values, d), squeeze(index, d))
@@ -198,7 +198,7 @@ def kthvalue(x: Tensor, k: int, dim: int = -1, keepdim: bool = False) -> Extreme
         )
     if not x.ndim:
         return Extreme(x, argsort(x))
-    return _picked("kthvalue", x, d, narrow(argsort(x, d), d, k - 1, 1), keepdim)
+    return _picked(x, d, narrow(argsort(x, d), d, k - 1, 1), keepdim)
 
 
 @dims_by_any_name
@@ -207,7 +207,7 @@ def mode(x: Tensor, dim: int = -1, keepdim: bool = False) -> Extreme:
     d = _ranked("mode", x, dim)
     if not x.ndim:
         return Extreme(x, argsort(x))
-    return _picked("mode", x, d, apply(mode_p, x.detach(), dim=d), keepdim)
+    return _picked(x, d, apply(mode_p, x.detach(), dim=d), keepdim)
 
 
 def _middle(x: Tensor, d: int, ignore_nan: bool) -> Tensor:
@@ -234,7 +234,7 @@ def _median(op: str, x: Tensor, dim: int | None, keepdim: bool, ignore_nan: bool
     d = _ranked(op, x, dim)
     if not x.ndim:
         return Extreme(x, argsort(x))
-    return _picked(op, x, d, _middle(x.detach(), d, ignore_nan), keepdim)
+    return _picked(x, d, _middle(x.detach(), d, ignore_nan), keepdim)
 
 
 def _only(x: Tensor, value: Tensor) -> Tensor:
