@@ -18,13 +18,19 @@ from clearprop.ops.solving import solve_triangular
 
 def matvec(matrix: Tensor, vector: Tensor) -> Tensor:
     """Matrix times vector, batched."""
+    if matrix.ndim == 2:
+        return vector @ matrix.mT
     return (matrix @ vector.unsqueeze(-1)).squeeze(-1)
 
 
 def mahalanobis(tril: Tensor, x: Tensor) -> Tensor:
     """x^T (L L^T)^-1 x."""
-    batch = ops.broadcast_shapes(tril.shape[:-2], x.shape[:-1])
     n = x.shape[-1]
+    if tril.ndim == 2:  # one matrix: all vectors are columns of one system
+        columns = ops.reshape(x, (math.prod(x.shape[:-1]), n)).mT
+        found = ops.sum(ops.square(solve_triangular(tril, columns, upper=False)), 0)
+        return ops.reshape(found, x.shape[:-1])
+    batch = ops.broadcast_shapes(tril.shape[:-2], x.shape[:-1])
     low, column = ops.expand(tril, (*batch, n, n)), ops.expand(x, (*batch, n)).unsqueeze(-1)
     return ops.sum(ops.square(solve_triangular(low, column, upper=False)), (-2, -1))
 
@@ -82,19 +88,32 @@ class MultivariateNormal(Distribution):
             )
         batch = ops.broadcast_shapes(matrix.shape[:-2], loc.shape[:-1])
         self.__dict__[name] = ops.expand(matrix, (*batch, *matrix.shape[-2:]))
+        self._given = name, matrix  # not expanded: one matrix for all means is factorized once
         self.loc = ops.expand(loc, (*batch, loc.shape[-1]))
         super().__init__(batch, loc.shape[-1:], validate_args=validate_args)
+
+    def expand(self, batch_shape: Any, _instance: Any = None) -> MultivariateNormal:
+        new = super().expand(batch_shape)
+        new._given = self._given
+        return new
+
+    @lazy
+    def _tril(self) -> Tensor:
+        """The Cholesky factor of the covariance, without batch axes that repeat it."""
+        name, matrix = self._given
+        if name == "scale_tril":
+            return matrix
+        if name == "covariance_matrix":
+            return cholesky(matrix)
+        # P = M M' with M from the flipped matrix, so L = M^-T is lower triangular
+        upper = ops.flip(cholesky(ops.flip(matrix, (-2, -1))), (-2, -1)).mT
+        eye = ops.expand(ops.eye(matrix.shape[-1], dtype=matrix.dtype), upper.shape)
+        return solve_triangular(upper, eye, upper=False)
 
     @lazy
     def scale_tril(self) -> Tensor:
         """The Cholesky factor L of the covariance."""
-        if "covariance_matrix" in self.__dict__:
-            return cholesky(self.covariance_matrix)
-        # P = M M' with M from the flipped matrix, so L = M^-T is lower triangular
-        flipped = cholesky(ops.flip(self.precision_matrix, (-2, -1)))
-        upper = ops.flip(flipped, (-2, -1)).mT
-        eye = ops.expand(ops.eye(self.loc.shape[-1], dtype=self.loc.dtype), upper.shape)
-        return solve_triangular(upper, eye, upper=False)
+        return ops.expand(self._tril, (*self._batch_shape, *self._tril.shape[-2:]))
 
     @lazy
     def covariance_matrix(self) -> Tensor:
@@ -120,15 +139,16 @@ class MultivariateNormal(Distribution):
 
     def rsample(self, sample_shape: Any = ()) -> Tensor:
         z = standard_normal(self._extended_shape(sample_shape), self.loc)
-        return self.loc + matvec(self.scale_tril, z)
+        return self.loc + matvec(self._tril, z)
 
     def log_prob(self, value: Tensor) -> Tensor:
         if self._validate_args:
             self._validate_sample(value)
-        distance = mahalanobis(self.scale_tril, value - self.loc)
+        distance = mahalanobis(self._tril, value - self.loc)
         k = self._event_shape[0]
-        return -0.5 * (k * math.log(2 * math.pi) + distance) - half_log_det(self.scale_tril)
+        return -0.5 * (k * math.log(2 * math.pi) + distance) - half_log_det(self._tril)
 
     def entropy(self) -> Tensor:
         k = self._event_shape[0]
-        return 0.5 * k * (1.0 + math.log(2 * math.pi)) + half_log_det(self.scale_tril)
+        found = 0.5 * k * (1.0 + math.log(2 * math.pi)) + half_log_det(self._tril)
+        return ops.expand(found, self._batch_shape)
