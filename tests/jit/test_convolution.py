@@ -124,3 +124,13 @@ def test_bias_and_relu_are_done_while_a_tile_is_stored(channels):
     g = lambda x, w, b: cp.relu(cp.conv2d(x, w) + b.reshape(-1, 1, 1)[:1])
     (got,), (wanted,), _ = both(g, [x, w, b])
     assert_close(got, wanted)
+
+
+@pytest.mark.parametrize("stride", [1, 2, 3])
+def test_transposed_convolutions_with_bias_and_relu(stride):
+    rng = np.random.default_rng(3)
+    x, w, b = (rng.standard_normal(s).astype("f") for s in ((2, 6, 7, 9), (6, 5, 2, 3), (5,)))
+    f = lambda x, w, b: cp.relu(cp.conv_transpose2d(x, w, b, stride=stride, padding=(0, 1)))
+    (got,), (wanted,), left = both(f, [x, w, b])
+    assert not left
+    assert_close(got, wanted)

@@ -1,84 +1,22 @@
-"""Convolutions and their input gradients, directly, in register tiles: y[n, o, t] = sum over c and
-k of w[o, c, k] image[n, c, t * stride + k * dilation].
+"""Convolutions and their input gradients, directly, in register tiles (see correlation_tiles).
 
-A vector holds neighbours along a row of the result ("along"), or channels of it at one place
-("across"), whichever leaves fewer lanes idle; across, the tile is transposed when it is stored. The
-input gradient is the same sum over the padded cotangent with the kernel mirrored and channels
-exchanged.
+The input gradient is a convolution of the padded cotangent with the kernel mirrored and channels
+exchanged. Of one with a stride, every remainder of the places by the stride is a convolution of its
+own, with those elements of the kernel that reach it.
 """
 
 from __future__ import annotations
 
+import itertools
 import math
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from clearprop.jit.access import Access, Shape
-from clearprop.jit.images import Images, fill
+from clearprop.jit.correlation_tiles import Correlation, Correlator
+from clearprop.jit.images import Images
 from clearprop.jit.special import Code, Special, Spot, full_strides, loops, moved, shifted, transfer
 from clearprop.jit.target import WIDEST, Target
-from clearprop.jit.tile import Tile, chunks, sums_over
 from clearprop.jit.writer import SIZES, Writer
-
-ALONG_ROW, ACROSS = "along", "across"
-
-
-@dataclass(frozen=True)
-class Correlation:
-    """One group's sum: sizes, and where the kernel's elements are (`at`, strides over o, c, k)."""
-
-    channels: int  # of the image, in a group
-    out: int  # channels of the result, in a group
-    groups: int
-    kernel: Shape
-    places: Shape  # sizes of the result
-    stride: Shape
-    dilation: Shape
-    image: Images
-    kernel_strides: Shape
-    mirrored: bool
-
-    @property
-    def rows(self) -> Shape:
-        return self.places[:-1]
-
-    def reach(self, k: Sequence[int]) -> int:
-        """Where element k of a window is, seen from the first."""
-        steps = self.image.strides[1:]
-        outer = sum(i * d * s for i, d, s in zip(k[:-1], self.dilation, steps, strict=False))
-        return outer + self.image.column(k[-1] * self.dilation[-1])
-
-    def taps(self, i: int, h: int) -> tuple[int, int]:
-        """(first, how many) of the kernel's elements along the rows' axis that meet more than zeros
-        somewhere in rows i to i + h of the result.
-        """
-        axis = len(self.places) - 2
-        image, s, e = self.image, self.stride[axis], self.dilation[axis]
-        before, n = image.before[axis], self.kernel[axis]
-        begin = max(0, before)
-        end = before + (image.source[axis] - 1) * image.spread[axis] + 1
-        first = max(0, -(-(begin - (i + h - 1) * s) // e))
-        last = min(n, (end - 1 - i * s) // e + 1)
-        return (first, last - first) if first < last else (0, 0)
-
-    def blocks(self, height: int) -> list[tuple[int, int, int, tuple[int, int]]]:
-        """Blocks of rows: (first row, how many blocks, rows of each, taps), equal ones together."""
-        n = self.places[-2]
-        out: list[tuple[int, int, int, tuple[int, int]]] = []
-        for i in range(0, n, height):
-            h = min(height, n - i)
-            taps = self.taps(i, h)
-            if out and out[-1][2:] == (h, taps):
-                first, count, *_ = out[-1]
-                out[-1] = (first, count + 1, h, taps)
-            else:
-                out.append((i, 1, h, taps))
-        return out
-
-    @property
-    def down(self) -> Shape:
-        """Elements of the image from one row of the result to the next, along each axis."""
-        return tuple(s * n for s, n in zip(self.stride, self.image.strides[1:], strict=False))
 
 
 @dataclass(eq=False)
@@ -97,336 +35,122 @@ class Convolve(Special):
         x_or_g = self.inputs[0].base.aval.size if self.size is not None else self.out.aval.size
         return 2.0 * x_or_g * math.prod(w.shape[1:])
 
-    def geometry(self, target: Target) -> Correlation:
+    def parts(self, target: Target) -> list[Correlation]:
+        """What there is to add up: one sum; of a gradient with a stride, one for every remainder of
+        the places by the stride, as each meets elements of the kernel of its own.
+        """
         x, w = self.inputs[:2]
         p = self.equation.params
-        d, kernel = len(p["stride"]), w.shape[2:]
+        d, kernel, stride = len(p["stride"]), w.shape[2:], p["stride"]
         groups, padding, dilation = p["groups"], p["padding"], p["dilation"]
-        lanes = target.lanes(self.out.aval.dtype.short)
         places = self.out.aval.shape[2:]
-        slack = 2 * lanes + places[-1]
+        slack = 2 * target.lanes(self.out.aval.dtype.short) + places[-1]
+        before = tuple(a for a, _ in padding)
         if self.size is None:
             sizes = tuple(
                 (t - 1) * s + (k - 1) * e + 1
-                for t, s, k, e in zip(places, p["stride"], kernel, dilation, strict=True)
+                for t, s, k, e in zip(places, stride, kernel, dilation, strict=True)
             )
-            before = tuple(a for a, _ in padding)
-            images = Images(
-                x.shape[1], x.shape[2:], sizes, before, (1,) * d, p["stride"][-1], slack
+            images = Images(x.shape[1], x.shape[2:], sizes, before, (1,) * d, stride[-1], slack)
+            return [
+                Correlation(
+                    w.shape[1], w.shape[0] // groups, groups, kernel, places, stride, dilation,
+                    images, w.strides, mirrored=False, first=w.offset,
+                )
+            ]  # fmt: skip
+        if any(math.gcd(s, e) > 1 for s, e in zip(stride, dilation, strict=True)):
+            return [self._of_remainder((1,) * d, (0,) * d, stride, slack)]
+        return [
+            self._of_remainder(stride, remainder, (1,) * d, slack)
+            for remainder in itertools.product(*map(range, stride))
+            if all(
+                _first_place(r, b, s) < n
+                for r, b, s, n in zip(remainder, before, stride, places, strict=True)
             )
-            return Correlation(
-                w.shape[1], w.shape[0] // groups, groups, kernel, places, p["stride"], dilation,
-                images, w.strides, mirrored=False,
-            )  # fmt: skip
-        sizes = tuple(n + (k - 1) * e for n, k, e in zip(places, kernel, dilation, strict=True))
-        before = tuple(
-            (k - 1) * e - a for k, e, (a, _) in zip(kernel, dilation, padding, strict=True)
-        )
-        images = Images(x.shape[1], x.shape[2:], sizes, before, p["stride"], 1, slack)
-        strides = (w.strides[1], w.strides[0], *(-s for s in w.strides[2:]))
+        ]
+
+    def _of_remainder(
+        self, stride: Shape, remainder: Shape, spread: Shape, slack: int
+    ) -> Correlation:
+        """The gradient at places s with (s + before) % stride == remainder."""
+        g, w = self.inputs[:2]
+        p = self.equation.params
+        places, taps, sizes, before, start, first = [], [], [], [], [], w.offset
+        for n, k, s, r, e, (b, _), step in zip(
+            self.out.aval.shape[2:], w.shape[2:], stride, remainder, p["dilation"], p["padding"],
+            w.strides[2:], strict=True,
+        ):  # fmt: skip
+            begin = _first_place(r, b, s)
+            count = -(-(n - begin) // s)
+            k0 = next(i for i in range(s) if (i * e - r) % s == 0)
+            m = max(0, -(-(k - k0) // s))
+            # element k0 + i * s of window t reaches (s + before - r) / s = t + shift + i * e
+            shift = (k0 * e - r) // s
+            places.append(count)
+            taps.append(m)
+            sizes.append(max(1, count + (m - 1) * e))
+            before.append(shift + (m - 1) * e - (begin + b) // s)
+            start.append(begin)
+            first += (k0 + (m - 1) * s) * step if m else 0
+        images = Images(g.shape[1], g.shape[2:], tuple(sizes), tuple(before), spread, 1, slack)
+        groups = p["groups"]
+        strides = (w.strides[1], w.strides[0],
+                   *(-step * s for step, s in zip(w.strides[2:], stride, strict=True)))  # fmt: skip
+        whole = all(s == 1 for s in stride)
         return Correlation(
-            w.shape[0] // groups, w.shape[1], groups, kernel, places, (1,) * d, dilation, images,
-            strides, mirrored=True,
+            w.shape[0] // groups, w.shape[1], groups, tuple(taps), tuple(places),
+            (1,) * len(places), p["dilation"], images, strides, mirrored=True, first=first,
+            start=() if whole else tuple(start), step=() if whole else stride,
         )  # fmt: skip
 
+    def _writers(self, parts: list[Correlation], target: Target) -> list[Correlator]:
+        d = self.out.aval.dtype.short
+        return [
+            Correlator(g, d, target, f"{i}." if len(parts) > 1 else "", self.bias, self.relu)
+            for i, g in enumerate(parts)
+        ]
+
     def write(self, target: Target, in_place: bool) -> Code:
-        return _Writer(self, self.geometry(target), target).write()
-
-    @property
-    def scratch(self) -> int:
-        writer = _Writer(self, self.geometry(WIDEST), WIDEST)
-        return SIZES[writer.d] * (writer.g.image.count + writer.table_size + 64)
-
-
-class _Writer:
-    def __init__(self, of: Convolve, g: Correlation, target: Target) -> None:
-        self.of, self.g, self.target = of, g, target
-        self.d = of.out.aval.dtype.short
-        self.lanes = target.lanes(self.d)
-        self.tile = Tile(target, self.d)
-        self.wide = -(-g.out // self.lanes) * self.lanes  # channels of the result, in whole vectors
-        self.way = self._way()
-        self.table_size = g.groups * g.channels * math.prod(g.kernel) * self.wide
-        self.functions: dict[str, str] = {}
-        self.declares: set[str] = set()
-
-    @property
-    def _weight_strides(self) -> Shape:
-        """Of the weights that tiles read, over channels and the kernel's axes."""
-        g = self.g
-        if self.way == ALONG_ROW:
-            return g.kernel_strides[1:]
-        return tuple(s * self.wide for s in full_strides((g.channels, *g.kernel)))
-
-    def _way(self) -> str:
-        """The way that leaves fewer lanes idle, what a transposed store costs counted in."""
-        g, lanes = self.g, self.lanes
-        row = g.places[-1]
-        along = row / (-(-row // lanes) * lanes)
-        depth = g.channels * math.prod(g.kernel)
-        across = g.out / self.wide / (1 + 6 * lanes / (depth * min(row, lanes)))
-        return ALONG_ROW if along >= across else ACROSS
-
-    # ------------------------------------------------------------------ the whole
-    def write(self) -> Code:
-        of, g, w, d = self.of, self.g, Writer(), self.d
-        x, kernel = of.inputs[:2]
-        operands = [a.base for a in of.inputs] + [of.out]
-        image = "%scratch"
-        table = shifted(w, image, g.image.count + (-g.image.count) % 16, d)
-        g.image.clear(w, self.target, image, d)
-        weights = shifted(w, "%p1", kernel.offset, d)
-        if g.mirrored:
-            last = sum((n - 1) * -s for n, s in zip(g.kernel, g.kernel_strides[2:], strict=True))
-            weights = shifted(w, weights, last, d)
-        if self.way == ACROSS:
-            self._table(w, weights, table)
-        source = shifted(w, "%p0", x.offset, d)
-        bias = None
-        if of.bias is not None:
-            bias = shifted(w, "%p2", of.bias.offset, d)
+        parts = self.parts(target)
+        writers = self._writers(parts, target)
+        d, w = writers[0].d, Writer()
+        x = self.inputs[0]
+        operands = [a.base for a in self.inputs] + [self.out]
         end = f"%p{len(operands) - 1}"
+        free = "%scratch"
+        for writer in writers:
+            free = writer.prepare(w, free)
+        out = self.out.aval.shape
+        strides = full_strides(out)
+        source = shifted(w, "%p0", x.offset, d)
         with loops(w, x.shape[:1]) as (n,):
-            sample = moved(w, Spot(source, x.strides[:1]), [n], d)
-            g.image.copy(w, self.target, Spot(sample, x.strides[1:]), image, d)
-            y = moved(w, Spot(end, (math.prod(of.out.aval.shape[1:]),)), [n], d)
-            with loops(w, [g.groups] if g.groups > 1 else []) as group:
-                at = moved(w, Spot(image, (g.channels * g.image.strides[0],)), group, d)
-                y = moved(w, Spot(y, (g.out * math.prod(g.places),)), group, d)
-                b = None if bias is None else moved(w, Spot(bias, (g.out,)), group, d)
-                if self.way == ACROSS:
-                    size = g.channels * math.prod(g.kernel) * self.wide
-                    v = moved(w, Spot(table, (size,)), group, d)
-                else:
-                    step = g.channels * kernel.strides[0] * g.mirrored + (
-                        g.out * kernel.strides[0] * (not g.mirrored)
-                    )
-                    v = moved(w, Spot(weights, (step,)), group, d)
-                self._group(w, at, v, y, b)
+            sample = Spot(moved(w, Spot(source, x.strides[:1]), [n], d), x.strides[1:])
+            y = moved(w, Spot(end, strides[:1]), [n], d)
+            for writer, g in zip(writers, parts, strict=True):
+                writer.sample(w, sample, free if g.start else y)
+                if g.start:
+                    begin = sum(a * s for a, s in zip(g.start, strides[2:], strict=True))
+                    steps = (a * s for a, s in zip(g.step, strides[2:], strict=True))
+                    sizes = [out[1], *g.places]
+                    to = Spot(shifted(w, y, begin, d), (strides[1], *steps))
+                    transfer(w, target, sizes, d, Spot(free, full_strides(sizes)), to, "set")
         w.do("ret void")
-        self.declares |= w.declares
         arguments = ", ".join([*(f"ptr %p{i}" for i in range(len(operands))), "ptr %scratch"])
         main = "\n".join(
             [f"define internal void @KERNEL({arguments}) #0 {{", "entry:", *w.lines, "}"]
         )
-        text = "\n".join([*self.functions.values(), main])
-        return Code(text, operands, self.declares, scratch=True)
+        declares = set(w.declares).union(*(writer.declares for writer in writers))
+        functions = [text for writer in writers for text in writer.functions.values()]
+        return Code("\n".join([*functions, main]), operands, declares, scratch=True)
 
-    def _table(self, w: Writer, weights: str, table: str) -> None:
-        """The kernel as [group][c][k][o], o in whole vectors; what is too much is zero."""
-        g, d = self.g, self.d
-        if self.wide != g.out:
-            fill(w, self.target, table, self.table_size, d)
-        sizes = [g.groups, g.channels, *g.kernel, g.out]
-        o, c, *k = g.kernel_strides
-        first = g.channels * c if g.mirrored else g.out * o
-        transfer(w, self.target, sizes, d, Spot(weights, (first, c, *k, o)),
-                 Spot(table, full_strides((*sizes[:-1], self.wide))), "set")  # fmt: skip
+    @property
+    def scratch(self) -> int:
+        parts = self.parts(WIDEST)
+        writers = self._writers(parts, WIDEST)
+        plane = max(math.prod(g.places) for g in parts) * self.out.aval.shape[1]
+        return SIZES[writers[0].d] * (sum(writer.space for writer in writers) + plane + 64)
 
-    def _group(self, w: Writer, image: str, weights: str, y: str, bias: str | None) -> None:
-        """All tiles of a group: blocks of channels, then rows, then places in a row."""
-        g, d = self.g, self.d
-        if self.way == ALONG_ROW:
-            rows, height, width = self._along_sizes()
-            step, weight_step = rows, rows * g.kernel_strides[0]
-            width *= self.lanes
-        else:
-            vectors, height, width = self._across_sizes()
-            step, weight_step = vectors * self.lanes, vectors * self.lanes
-        plane = math.prod(g.places)
-        outer = g.rows[:-1]
-        strides = [math.prod(g.places[i + 1 :]) for i in range(len(g.places))]
-        steps = g.down
 
-        def columns(r: int, h: int, taps: int, at: Sequence[str]) -> None:
-            for j, width_now in chunks(w, g.places[-1], width):
-                x = moved(w, Spot(at[0], (1,)), [j], d)
-                to = moved(w, Spot(at[2], (1,)), [j], d)
-                given = [f"ptr {x}", f"ptr {at[1]}", f"ptr {to}"]
-                if bias is not None:
-                    given.append(f"ptr {at[3]}")
-                name = self._function(r, h, width_now, taps)
-                w.do(f"call void @{name}({', '.join(given)})")
-
-        for o, r in chunks(w, g.out, step):
-            v = moved(w, Spot(weights, (weight_step // step,)), [o], d)
-            to = moved(w, Spot(y, (plane,)), [o], d)
-            b = "" if bias is None else moved(w, Spot(bias, (1,)), [o], d)
-            with loops(w, outer) as counters:
-                x = moved(w, Spot(image, steps[: len(outer)]), counters, d)
-                to = moved(w, Spot(to, tuple(strides[: len(outer)])), counters, d)
-                if not g.rows:
-                    columns(r, 1, 1, (x, v, to, b))
-                    continue
-                tap = g.dilation[-2] * g.image.strides[-1]
-                for i, count, h, (first, taps) in g.blocks(height):
-                    with loops(w, [count] if count > 1 else []) as block:
-                        here = shifted(w, x, i * steps[-1] + first * tap, d)
-                        there = shifted(w, to, i * g.places[-1], d)
-                        here = moved(w, Spot(here, (h * steps[-1],)), block, d)
-                        there = moved(w, Spot(there, (h * g.places[-1],)), block, d)
-                        taken = shifted(w, v, first * self._weight_strides[-2], d)
-                        columns(r, h, taps, (here, taken, there, b))
-
-    # ------------------------------------------------------------------ tiles
-    def _along_sizes(self) -> tuple[int, int, int]:
-        """Channels, rows and vectors of a tile."""
-        g = self.g
-        vectors = -(-g.places[-1] // self.lanes)
-        down = g.rows[-1] if g.rows else 1
-        best = (math.inf, 1, 1, 1)
-        for v in range(1, min(vectors, 4) + 1):
-            for h in range(1, min(down, 8) + 1):
-                for r in range(1, min(g.out, 16) + 1):
-                    if r * v * h <= self.tile.most and (r + 1) * v * h < self.target.registers:
-                        cost = self._cost(r, v * h, h, [(g.out, r), (vectors, v), (down, h)])
-                        best = min(best, (cost, r, h, v))
-        return best[1:]
-
-    def _across_sizes(self) -> tuple[int, int, int]:
-        """Vectors of channels, rows and places of a tile."""
-        g = self.g
-        vectors = self.wide // self.lanes
-        down = g.rows[-1] if g.rows else 1
-        best = (math.inf, 1, 1, 1)
-        for v in range(1, min(vectors, 3) + 1):
-            for h in range(1, min(down, 8) + 1):
-                for t in range(1, min(g.places[-1], self.tile.most) + 1):
-                    if v * h * t <= self.tile.most:
-                        parts = [(vectors, v), (down, h), (g.places[-1], t)]
-                        cost = self._cost(v, h * t, h, parts)
-                        # LLVM keeps what neighbouring elements of the kernel read in common
-                        alive = v * h * t + h * (t + g.kernel[-1] - 1) + v
-                        cost *= 1 + 0.15 * (alive > self.target.registers)
-                        best = min(best, (cost, v, h, t))
-        return best[1:]
-
-    def _cost(self, a: int, b: int, h: int, splits: list[tuple[int, int]]) -> float:
-        """Loads per multiplication, more where a tile is small or leaves a rest, less where zeros
-        are left out.
-        """
-        g = self.g
-        cost = 1 + 0.1 * (a + b) / (a * b) + max(0.0, 6 / (a * b) - 1)
-        if g.rows:
-            done = sum(count * rows * taps for _, count, rows, (_, taps) in g.blocks(h))
-            cost *= done / (g.rows[-1] * g.kernel[-2])
-        for whole, part in splits:
-            cost *= 1 + 0.05 * (whole % part != 0)
-        return cost
-
-    def _function(self, r: int, h: int, width: int, taps: int) -> str:
-        """The function for one tile: (image, weights, result[, bias])."""
-        name = f"KERNEL.{self.way}{r}x{h}x{width}.{taps}"
-        if name not in self.functions:
-            w = Writer()
-            if self.way == ALONG_ROW:
-                self._tile_along(w, r, h, width, taps)
-            else:
-                self._tile_across(w, r, h, width, taps)
-            w.do("ret void")
-            self.declares |= w.declares
-            more = ", ptr %bias" if self.of.bias is not None else ""
-            head = f"define internal void @{name}(ptr %x, ptr %w, ptr %y{more}) noinline #0 {{"
-            self.functions[name] = "\n".join([head, "entry:", *w.lines, "}"])
-        return name
-
-    def _deep(
-        self,
-        w: Writer,
-        count: int,
-        body: Callable[[str, str, list[str]], list[str]],
-        taps: int,
-    ) -> list[str]:
-        """Sums over channels and the kernel's outer axes: body(image, weights, sums) gives what
-        they are after one row of the kernel.
-        """
-        g = self.g
-        sizes = [g.channels, *g.kernel[:-1]]
-        if g.rows:
-            sizes[-1] = taps
-        if 0 in sizes:
-            return ["zeroinitializer"] * count
-        strides = self._weight_strides[:-1]
-        steps = [g.image.strides[0]]
-        steps += [e * s for e, s in zip(g.dilation, g.image.strides[1:], strict=False)]
-
-        def inner(counters: list[str], sums: list[str]) -> list[str]:
-            x = moved(w, Spot("%x", tuple(steps)), counters, self.d)
-            v = moved(w, Spot("%w", strides), counters, self.d)
-            return body(x, v, sums)
-
-        zero = "zeroinitializer"
-        return sums_over(w, sizes, [zero] * count, self.tile.kind, inner)
-
-    def _tile_along(self, w: Writer, r: int, h: int, width: int, taps: int) -> None:
-        """r channels, h rows, `width` neighbours in each."""
-        g, t = self.g, self.tile
-        vectors = -(-width // self.lanes)
-        o, along = g.kernel_strides[0], g.kernel_strides[-1]
-        down = g.down[-1] if g.down else 0
-
-        def row(x: str, v: str, sums: list[str]) -> list[str]:
-            for j in range(g.kernel[-1]):
-                here = shifted(w, x, g.reach((*(0,) * (len(g.kernel) - 1), j)), self.d)
-                xs = [
-                    t.load(w, shifted(w, here, i * down + q * self.lanes, self.d))
-                    for i in range(h)
-                    for q in range(vectors)
-                ]
-                for a in range(r):
-                    one = t.spread(w, shifted(w, v, a * o + j * along, self.d))
-                    for b, xv in enumerate(xs):
-                        at = a * len(xs) + b
-                        sums[at] = t.fma(w, one, xv, sums[at])
-            return sums
-
-        sums = self._deep(w, r * h * vectors, row, taps)
-        plane = math.prod(g.places)
-        for a in range(r):
-            bias = None
-            if self.of.bias is not None:
-                bias = t.spread(w, shifted(w, "%bias", a, self.d))
-            for i in range(h):
-                for q in range(vectors):
-                    value = t.finish(w, sums[(a * h + i) * vectors + q], bias, self.of.relu)
-                    to = shifted(w, "%y", a * plane + i * g.places[-1] + q * self.lanes, self.d)
-                    t.store(w, value, to, min(self.lanes, width - q * self.lanes))
-
-    def _tile_across(self, w: Writer, r: int, h: int, width: int, taps: int) -> None:
-        """r channels in whole vectors, h rows, `width` places in each."""
-        g, t, lanes = self.g, self.tile, self.lanes
-        vectors = -(-r // lanes)
-        down = g.down[-1] if g.down else 0
-        wide = self.wide
-
-        def row(x: str, v: str, sums: list[str]) -> list[str]:
-            for j in range(g.kernel[-1]):
-                here = shifted(w, x, g.reach((*(0,) * (len(g.kernel) - 1), j)), self.d)
-                ws = [
-                    t.load(w, shifted(w, v, j * wide + q * lanes, self.d)) for q in range(vectors)
-                ]
-                for i in range(h):
-                    for p in range(width):
-                        one = t.spread(w, shifted(w, here, i * down + p, self.d))
-                        for q, wv in enumerate(ws):
-                            at = (i * width + p) * vectors + q
-                            sums[at] = t.fma(w, one, wv, sums[at])
-            return sums
-
-        sums = self._deep(w, h * width * vectors, row, taps)
-        plane = math.prod(g.places)
-        for q in range(vectors):
-            valid = min(lanes, r - q * lanes)
-            bias = None
-            if self.of.bias is not None:
-                bias = t.load(w, shifted(w, "%bias", q * lanes, self.d), valid)
-            for i in range(h):
-                for first in range(0, width, lanes):
-                    count = min(lanes, width - first)
-                    block = [
-                        t.finish(w, sums[(i * width + first + p) * vectors + q], bias, self.of.relu)
-                        for p in range(count)
-                    ]
-                    for a, value in enumerate(t.transposed(w, block)[:valid]):
-                        to = (q * lanes + a) * plane + i * g.places[-1] + first
-                        t.store(w, value, shifted(w, "%y", to, self.d), count)
+def _first_place(remainder: int, before: int, stride: int) -> int:
+    """The first s >= 0 with (s + before) % stride == remainder."""
+    return (remainder - before) % stride

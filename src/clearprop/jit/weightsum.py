@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from clearprop.jit.access import Shape
-from clearprop.jit.correlation import ACROSS, ALONG_ROW
+from clearprop.jit.correlation_tiles import ACROSS, ALONG_ROW
 from clearprop.jit.images import Images, fill
 from clearprop.jit.special import Code, Special, Spot, full_strides, loops, moved, shifted, transfer
 from clearprop.jit.target import WIDEST, Target
