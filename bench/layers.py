@@ -16,6 +16,7 @@ from timing import medians, single_thread
 single_thread()
 
 import argparse  # noqa: E402
+import functools  # noqa: E402
 from collections.abc import Callable  # noqa: E402
 from typing import Any  # noqa: E402
 
@@ -49,9 +50,35 @@ def lenet_with_means(lib: Any) -> Made:
     return model, lambda x, y: F.cross_entropy(model(x), y), inputs
 
 
+def recurrent(kind: str, lib: Any) -> Made:
+    """Two layers of 128 over 50 steps of 128 numbers, batch 32."""
+    model = getattr(lib.nn, kind)(128, 128, 2)
+    x = np.random.default_rng(0).standard_normal((50, 32, 128)).astype(np.float32)
+    return model, lambda x: (model(x)[0] ** 2).mean(), (x,)
+
+
+def attention(lib: Any) -> Made:
+    """Self-attention of width 128 with 4 heads over 64 places, batch 16."""
+    model = lib.nn.MultiheadAttention(128, 4, batch_first=True)
+    x = np.random.default_rng(0).standard_normal((16, 64, 128)).astype(np.float32)
+    return model, lambda x: (model(x, x, x, need_weights=False)[0] ** 2).mean(), (x,)
+
+
+def transformer(lib: Any) -> Made:
+    """An encoder layer of that size, without dropout."""
+    model = lib.nn.TransformerEncoderLayer(128, 4, 512, 0.0, batch_first=True)
+    x = np.random.default_rng(0).standard_normal((16, 64, 128)).astype(np.float32)
+    return model, lambda x: (model(x) ** 2).mean(), (x,)
+
+
 ROWS: dict[str, Callable[[Any], Made]] = {
     "lenet": lenet,
     "lenet-mean": lenet_with_means,
+    "lstm": functools.partial(recurrent, "LSTM"),
+    "gru": functools.partial(recurrent, "GRU"),
+    "rnn": functools.partial(recurrent, "RNN"),
+    "attention": attention,
+    "transformer": transformer,
 }
 
 
