@@ -40,7 +40,8 @@ class LoopCode:
 
 class LoopWriter(RowSums):
     """Writes one nest. `has_place`: values that must be stored, `constants`: known numbers;
-    `parts`: a function for some rounds of the outermost loop, if that can be.
+    `parts`: a function for some rounds of the outermost loop, if that can be; `apart`: nothing is
+    written to memory that is read, so that elements may be worked out twice.
     """
 
     def __init__(
@@ -50,8 +51,10 @@ class LoopWriter(RowSums):
         constants: dict[Var, Any],
         target: Target,
         parts: bool = False,
+        apart: bool = False,
     ) -> None:
         super().__init__(nest, has_place, constants, target)
+        self.apart = apart and not parts
         self.checks = False
         self.row_env: dict[Var, Value] = {}
         self.units = self._units() if parts else 0
@@ -114,6 +117,9 @@ class LoopWriter(RowSums):
             m: Carried(vector(d, self.lanes), self._identity(m, d, self.lanes).name)
             for m, d in sums.items()
         }
+        if rest and self.apart and not any(m.combine for m in self.stages.members(stage)):
+            self._overlapping(stage, rounds)
+            return {}
         one_loop = self.units and len(self.space.sizes) == 1
         if rounds == 1 and not one_loop:
             totals = self._pass(self._segment("0", self.lanes), stage, sums)
@@ -136,6 +142,17 @@ class LoopWriter(RowSums):
             with self._if_last(rounds) if one_loop else nullcontext():
                 totals = self._pass(last, stage, sums, totals)
         return totals  # type: ignore[return-value]
+
+    def _overlapping(self, stage: int, rounds: int) -> None:
+        """A pass whose last vector begins early enough to be a whole one: there is but one copy of
+        the code for LLVM to work on.
+        """
+        with self.w.loop(rounds + 1) as i:
+            at = self.w.emit(f"mul i64 {i}, {self.lanes}")
+            last = self.inner - self.lanes
+            early = self.w.emit(f"icmp ult i64 {at}, {last}")
+            at = self.w.emit(f"select i1 {early}, i64 {at}, i64 {last}")
+            self._pass(self._segment(at, self.lanes), stage, {})
 
     @contextmanager
     def _if_last(self, rounds: int) -> Iterator[None]:

@@ -203,9 +203,10 @@ class _Planner:
         begin: dict[Var, int] = {}
         end: dict[Var, int] = {}
         for at, kernel in enumerate(self.kernels):
+            in_parts = _in_parts(kernel) if isinstance(kernel, Nest) else None
             for v in makes(kernel):
                 begin.setdefault(v, at)
-                if isinstance(kernel, Product | Special | Callback) or _is_partial(kernel, v):
+                if in_parts is None or v in in_parts:
                     end[v] = at
             for read in reads_of(kernel):
                 end[read.base] = at
@@ -256,8 +257,9 @@ def _index(kernels: list[Kernel], of: Callable[[Kernel], Iterable[Var]]) -> dict
     return out
 
 
-def _is_partial(kernel: Nest, v: Var) -> bool:
-    return any(m.alone and m.out is v for m in kernel.members)
+def _in_parts(kernel: Nest) -> set[Var]:
+    """What members write to only a part of."""
+    return {m.out for m in kernel.members if m.alone}
 
 
 def _all(x: Access) -> bool:

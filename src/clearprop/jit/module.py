@@ -17,7 +17,7 @@ from clearprop.jit.loops import LoopCode, LoopWriter
 from clearprop.jit.memory import Place, Plan
 from clearprop.jit.nest import Nest
 from clearprop.jit.products import Part, write_product
-from clearprop.jit.schedule import Callback, Product
+from clearprop.jit.schedule import Callback, Product, reads_of
 from clearprop.jit.special import Special
 from clearprop.jit.target import Target
 
@@ -149,13 +149,21 @@ class ModuleWriter:
 
     def _nest(self, at: int, nest: Nest) -> str:
         stored = {m.out for m in nest.members if m.out in self.plan.places}
-        code = LoopWriter(nest, stored, self.constants, self.target).write()
+        apart = self._is_apart(nest, stored)
+        code = LoopWriter(nest, stored, self.constants, self.target, apart=apart).write()
         name = self._loop_function(code)
         given = [self._address(self._place(at, v)) for v in code.arguments]
         self._call(name, given + ["ptr %status"] * code.checks)
         if code.checks:
             self._stop(at)
         return name
+
+    def _is_apart(self, nest: Nest, stored: set[Var]) -> bool:
+        """Whether a nest writes only to memory that it does not read."""
+        places = self.plan.places
+        reads = [_reach(r.base, places[r.base]) for r in reads_of(nest) if r.base in places]
+        writes = [_reach(v, places[v]) for v in stored]
+        return not any(a[0] == b[0] and a[1] < b[2] and b[1] < a[2] for a in reads for b in writes)
 
     def _loop_function(self, code: LoopCode, more: str = "") -> str:
         """The name of a function of loops; `more` arguments."""
@@ -234,6 +242,12 @@ class ModuleWriter:
         self.names += 1
         self.main.append(f"  %v{self.names} = getelementptr i8, ptr {base}, i64 {place.offset}")
         return f"ptr %v{self.names}"
+
+
+def _reach(v: Var, place: Place) -> tuple[int, int, int]:
+    """The slot of a value, its first byte, and the one behind its last."""
+    size = max(1, v.aval.size) * v.aval.dtype.np.itemsize
+    return place.slot, place.offset, place.offset + size
 
 
 def _numbers(plan: Plan) -> dict[Var, Any]:

@@ -56,10 +56,10 @@ class Member:
     reduced: frozenset[int] = frozenset()
     offset: int = 0
     alone: bool = False  # writes only a part of out: other members see nothing of it
+    reads: tuple[Read, ...] = field(init=False)
 
-    @property
-    def reads(self) -> list[Read]:
-        return [x for x in self.operands if isinstance(x, Read)]
+    def __post_init__(self) -> None:
+        self.reads = tuple(x for x in self.operands if isinstance(x, Read))
 
 
 def read_of(x: Access) -> Read:
@@ -74,6 +74,8 @@ class Nest:
     space: Shape
     members: list[Member] = field(default_factory=list)
     made: dict[Var, Member] = field(default_factory=dict)
+    _ours: set[Var] = field(default_factory=set)  # what the first members read and make
+    _seen: int = 0  # how many of them
 
     def add(self, member: Member) -> None:
         self.members.append(member)
@@ -137,7 +139,12 @@ class Nest:
         """Whether the two have values in common, so that being together saves memory traffic."""
         if not self.space:
             return True
-        ours = {r.base for m in self.members for r in m.reads if any(r.strides)} | set(self.made)
+        if self._seen != len(self.members):  # members come at the end
+            for m in self.members[self._seen :]:
+                self._ours.update(r.base for r in m.reads if any(r.strides))
+            self._ours.update(self.made)
+            self._seen = len(self.members)
+        ours = self._ours
         return any(r.base in ours and (any(r.strides) or r.base in self.made) for r in member.reads)
 
     def accept(self, member: Member) -> None:
