@@ -262,6 +262,21 @@ def test_infinite_elements_stay_among_their_neighbours():
     assert np.isfinite(y[3:]).all() and np.isinf(y[:3]).all()
 
 
+@pytest.mark.parametrize("mode", ["bilinear", "nearest", "bicubic"])
+def test_a_grid_of_the_centres_gives_the_image_back(mode):
+    x = cp.tensor(numbers(2, 3, 4, 5))
+    theta = cp.tensor([[[1.0, 0, 0], [0, 1, 0]]] * 2, dtype=cp.float64)
+
+    def turned(x, theta):
+        grid = F.affine_grid(theta, x.shape, align_corners=False)
+        return F.grid_sample(x, grid, mode, align_corners=False)
+
+    np.testing.assert_allclose(turned(x, theta).numpy(), x.numpy(), atol=1e-9)
+    sheared = theta + 0.3
+    compiled = cp.compile(turned)(x, sheared)
+    np.testing.assert_allclose(compiled.numpy(), turned(x, sheared).numpy(), atol=1e-12)
+
+
 # ---------------------------------------------------------------------- initial values
 @pytest.mark.parametrize(
     ("layer", "fan"),

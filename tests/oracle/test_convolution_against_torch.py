@@ -410,6 +410,36 @@ def test_mistakes_raise_the_same_type(case):
     compare(*case)
 
 
+@pytest.mark.parametrize("corners", [True, False])
+@pytest.mark.parametrize("padding", ["zeros", "border", "reflection"])
+@pytest.mark.parametrize("mode", ["bilinear", "nearest", "bicubic"])
+def test_grid_sample(mode, padding, corners):
+    for d in (2, 3):
+        if d == 3 and mode == "bicubic":
+            continue
+        x = numbers(1, 2, 2, *(3, 4, 2)[:d])
+        grid = numbers(2, 2, *(2, 3, 2)[:d], d) * 1.2
+        options = {"mode": mode, "padding_mode": padding, "align_corners": corners}
+        mine, reference = outcome("grid_sample", [x, grid], options)
+        np.testing.assert_allclose(mine.numpy(), reference.numpy(), atol=1e-10)
+        grads = []  # (PyTorch has no second derivative for some of these)
+        for functional, to in ((F, ours), (TF, theirs)):
+            a, b = (to(t).requires_grad_() for t in (x, grid))
+            (functional.grid_sample(a, b, **options) ** 2).sum().backward()
+            grads.append([t.grad.numpy() if t.grad is not None else 0 for t in (a, b)])
+        for a, b in zip(*grads, strict=True):
+            np.testing.assert_allclose(a, b, atol=1e-9)
+
+
+@pytest.mark.parametrize("corners", [True, False])
+def test_affine_grid(corners):
+    for theta, size in (
+        (numbers(0, 2, 2, 3), (2, 1, 3, 4)),
+        (numbers(0, 1, 3, 4), (1, 2, 2, 1, 3)),
+    ):
+        compare("affine_grid", [theta], {"size": size, "align_corners": corners})
+
+
 LAYERS = [
     ("Conv1d", (4, 6, 3), {"groups": 2}),
     ("Conv2d", (3, 8, (5, 2)), {"padding": "same", "padding_mode": "reflect"}),

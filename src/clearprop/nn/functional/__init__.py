@@ -112,6 +112,7 @@ from clearprop.nn.functional.resampling import (
     upsample_bilinear,
     upsample_nearest,
 )
+from clearprop.nn.functional.sampling import affine_grid, grid_sample
 from clearprop.nn.functional.unfolding import fold, unfold
 from clearprop.ops import (
     channel_shuffle,
@@ -136,6 +137,7 @@ __all__ = [
     "adaptive_max_pool1d",
     "adaptive_max_pool2d",
     "adaptive_max_pool3d",
+    "affine_grid",
     "alpha_dropout",
     "avg_pool1d",
     "avg_pool2d",
@@ -169,6 +171,7 @@ __all__ = [
     "gaussian_nll_loss",
     "gelu",
     "glu",
+    "grid_sample",
     "group_norm",
     "gumbel_softmax",
     "hardshrink",
