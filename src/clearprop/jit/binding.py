@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import functools
 import sys
+from collections import deque
 from collections.abc import Callable
 from typing import Any
 
@@ -349,10 +350,12 @@ class Entry:
         self.head = np.zeros(len(record.FIELDS), np.int64)
         self.slow = slow
         self.bindings: list[Binding] = []
+        self.retired: deque[Binding] = deque(maxlen=4)  # another thread may be in a call of them
         self.head[record.FIELDS.index("slow")] = id(slow)
 
     def lead(self, function: NativeCallable) -> None:
         """Let calls of an object go to the machine code at once."""
+        function.entry = self  # stays while a call is under way
         function._record = self.head.ctypes.data
         function._code = builtin.code().address("call")
 
@@ -364,6 +367,7 @@ class Entry:
     def remove(self, binding: Binding | None) -> None:
         if binding in self.bindings:
             self.bindings.remove(binding)
+            self.retired.append(binding)
             self._chain()
 
     def _chain(self) -> None:

@@ -19,6 +19,8 @@ HAVE_VECTORCALL = 1 << 11
 class NativeCallable(ctypes.Structure):
     """Two addresses inside the object itself: the machine code, and what it works by."""
 
+    entry: Any
+
     _fields_ = (("_code", ctypes.c_void_p), ("_record", ctypes.c_void_p))
 
     def __init_subclass__(cls) -> None:
