@@ -2,6 +2,6 @@
 session.
 """
 
-from clearprop.doctor.checks import blocked, connectivity, loop, nonfinite, wiring
+from clearprop.doctor.checks import blocked, connectivity, leaks, loop, nonfinite, scale, wiring
 
-__all__ = ["blocked", "connectivity", "loop", "nonfinite", "wiring"]
+__all__ = ["blocked", "connectivity", "leaks", "loop", "nonfinite", "scale", "wiring"]

@@ -1,0 +1,359 @@
+"""Family D, with dead and saturated units: does the size of the gradient survive the way?"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from clearprop.core import Location, Tensor
+from clearprop.doctor.findings import Finding
+from clearprop.doctor.log import Record
+from clearprop.doctor.measure import finite, gain, norm
+from clearprop.doctor.session import Pass, Session, on_pass, on_session
+from clearprop.doctor.slices import Slice
+
+
+def rms(a: Any) -> float:
+    return norm(a) / math.sqrt(max(np.size(a), 1))
+
+
+def weights_in_order(seen: Pass) -> list[tuple[Tensor, Record]]:
+    """The weight matrices that got a gradient, in the order in which they were used first."""
+    out, known = [], set()
+    for record in seen.log.records:
+        for use in record.uses:
+            leaf = use.value.leaf() if use.value.leaf is not None else None
+            if (
+                leaf is not None
+                and leaf.ndim >= 2
+                and id(leaf) not in known
+                and id(leaf) in seen.flow.leaves
+            ):
+                known.add(id(leaf))
+                out.append((leaf, record))
+    return out
+
+
+def built(seen: Pass, record: Record) -> Location | None:
+    """Where the module that ran was made, if it is a layer of clearprop's; else the record's line."""
+    scope = record.scope
+    if scope is not None and type(scope.module).__module__.startswith("clearprop."):
+        return seen.session.built.get(id(scope.module)) or record.location
+    return record.location
+
+
+def attenuation(seen: Pass) -> list[tuple[float, Record, int]]:
+    """(decades lost, record, how often) by the line and op where it happens, worst first."""
+    by_place: dict[Any, list[Any]] = {}
+    for node in seen.flow.order:
+        record = seen.flow.record(node)
+        if record is None:
+            continue
+        edges = [i for i, e in enumerate(node.edges) if e is not None and getattr(e, "edges", ())]
+        if not edges:
+            continue
+        g = gain(seen.flow, node, edges[0])
+        if not g > 0:
+            continue
+        entry = by_place.setdefault((record.code, record.lasti, record.name), [0.0, record, 0])
+        entry[0] -= math.log10(g)
+        entry[2] += 1
+    return sorted((tuple(e) for e in by_place.values()), key=lambda e: -e[0])  # type: ignore[misc]
+
+
+def adam_like(seen: Pass) -> float | None:
+    """The epsilon of the optimizer, if it divides by the size of the gradient."""
+    for o in seen.session.known_optimizers():
+        eps = o.param_groups[0].get("eps")
+        if eps is not None:
+            return float(eps)
+    return None
+
+
+@on_pass
+def vanishing_and_exploding(seen: Pass) -> Iterator[Finding]:
+    """D1, D2: the gradients of the weight matrices, from the first to the last."""
+    if not finite(seen.loss.array):
+        return
+    weights = weights_in_order(seen)
+    if len(weights) < 3:
+        return
+    sizes = [rms(seen.flow.leaves[id(w)]) for w, _ in weights]
+    first, last = sizes[0], sizes[-1]
+    if not all(map(math.isfinite, sizes)) or last == 0 or first == 0:
+        return
+    eps = adam_like(seen)
+    if last / first > 1e3 and (eps is None or first < 10 * eps):
+        worst = attenuation(seen)
+        lost = math.log10(last / first)
+        named = "; ".join(
+            f"{w[0]:.1f} in {w[1].name} ({w[2]} times)" for w in worst[:2] if w[0] > 0.1
+        )
+        record = worst[0][1]
+        yield Finding(
+            "D1", "error" if last / first > 1e4 else "warn",
+            f"The gradient loses {lost:.1f} decades from {seen.name(weights[-1][0])}"
+            f" ({last:.1e} per weight) to {seen.name(weights[0][0])} ({first:.1e}): {named}. The"
+            " first layers stay as they were initialised.",
+            "use ReLU (He initialisation) or tanh (Xavier), residual connections, or normalisation",
+            location=record.location, module=record.path, op=record.name, when=seen.when,
+            weight=70, numbers={"decades": lost, "first": first, "last": last},
+        )  # fmt: skip
+    elif first / last > 1e4:
+        worst = attenuation(seen)[::-1]
+        grown = math.log10(first / last)
+        record = worst[0][1]
+        yield Finding(
+            "D2", "error",
+            f"The gradient grows by {grown:.1f} decades from {seen.name(weights[-1][0])} to"
+            f" {seen.name(weights[0][0])}: most of it in {record.name}.",
+            "lower the initial weights (He, Xavier), add normalisation, clip the gradient's norm",
+            location=record.location, module=record.path, op=record.name, when=seen.when,
+            weight=70, numbers={"decades": grown},
+        )  # fmt: skip
+
+
+# ---------------------------------------------------------------------- through time
+def repeated_calls(seen: Pass) -> dict[int, list[Record]]:
+    """For each module that was called at least 8 times: the last record of each call."""
+    calls: dict[int, dict[int, Record]] = {}
+    for record in seen.log.records:
+        scope = record.scope
+        if scope is not None and any(True for _ in scope.module.parameters()):
+            calls.setdefault(id(scope.module), {})[id(scope)] = record
+    return {key: list(c.values()) for key, c in calls.items() if len(c) >= 8}
+
+
+@on_pass
+def through_time(seen: Pass) -> Iterator[Finding]:
+    """D3, D4: the gradient at the output of one module, call by call."""
+    if seen.number > 3:
+        return
+    nodes = {id(seen.flow.record(n)): n for n in seen.flow.order if seen.flow.record(n)}
+    best: tuple[float, list[Record], list[float]] | None = None
+    for records in repeated_calls(seen).values():
+        sizes = []
+        for record in records:
+            node = nodes.get(id(record))
+            g = seen.flow.g(node) if node is not None else None
+            sizes.append(norm(g) if g is not None else 0.0)
+        logs = [math.log10(s) if s > 0 and math.isfinite(s) else None for s in sizes]
+        known = [(i, v) for i, v in enumerate(logs) if v is not None]
+        if len(known) < 8:
+            continue
+        i, v = zip(*known, strict=True)
+        slope = -float(np.polyfit(i, v, 1)[0])  # decades per step back
+        total = slope * (len(records) - 1)
+        if best is None or abs(total) > abs(best[0]):
+            best = (total, records, sizes)
+    if best is None:
+        return
+    total, records, sizes = best
+    record = records[0]
+    there: dict[str, Any] = {
+        "location": record.location, "module": record.path, "op": record.name, "when": seen.when,
+        "weight": 75.0, "numbers": {"decades": total, "steps": len(records)},
+    }  # fmt: skip
+    if total > 4:
+        yield Finding(
+            "D3", "error",
+            f"Going back through {len(records)} calls of one module, the gradient grows by"
+            f" {total:.1f} decades ({10 ** (total / (len(records) - 1)):.2f} times per step): ρᵀ"
+            " with ρ > 1.",
+            "initialise the recurrent weights orthogonally (scale 1), clip the gradient's norm, or"
+            " use an LSTM or GRU",
+            **there,
+        )  # fmt: skip
+    elif total < -6 and seen.number == 1:
+        yield Finding(
+            "D4", "warn",
+            f"Going back through {len(records)} calls of one module, the gradient shrinks by"
+            f" {-total:.1f} decades ({10 ** (total / (len(records) - 1)):.2f} times per step): what"
+            " the first steps put in has no influence on what is learnt.",
+            "use an LSTM or GRU (with a forget bias of 1), attention, or shorter windows",
+            **there,
+        )  # fmt: skip
+
+
+# ---------------------------------------------------------------------- units
+@on_pass
+def symmetric_units(seen: Pass) -> Iterator[Finding]:
+    """D6: hidden units with equal weights and equal gradients, that stay so."""
+    if seen.number > 5:
+        return
+    weights = weights_in_order(seen)
+    for i, (w, record) in enumerate(weights):
+        a, g = w.value, seen.flow.leaves[id(w)]
+        last = i == len(weights) - 1
+        if a.ndim != 2 or a.shape[0] < 2 or last or not g.any():
+            continue
+        if (a == a[:1]).all() and np.allclose(g, g[:1], rtol=1e-4, atol=0):
+            known = seen.session.candidates["D6"]
+            known.append((id(w), seen.number, seen.name(w), built(seen, record), record, a.shape))
+    return
+    yield
+
+
+@on_session
+def still_symmetric(session: Session) -> Iterator[Finding]:
+    passes: dict[int, list[Any]] = {}
+    for entry in session.candidates["D6"]:
+        passes.setdefault(entry[0], []).append(entry)
+    for entries in passes.values():
+        if len(entries) < 2:
+            continue
+        _, _, name, location, record, shape = entries[0]
+        yield Finding(
+            "D6", "error",
+            f"All {shape[0]} units of {name} have the same weights and get the same gradient, in"
+            f" {len(entries)} observed steps: they stay copies of one unit.",
+            "initialise with random numbers: nn.init.xavier_uniform_ or kaiming_normal_",
+            location=location, module=record.path, op=record.name, when="batch 1", weight=78,
+            numbers={"units": shape[0]},
+        )  # fmt: skip
+
+
+def inactive(a: np.ndarray) -> float:
+    """The share of units (last axis, or channels) that are 0 for the whole batch."""
+    axes = (0, *range(2, a.ndim)) if a.ndim >= 3 else (0,)
+    return float((a.max(axis=axes) <= 0).mean()) if a.ndim >= 2 and a.shape[0] > 1 else 0.0
+
+
+@on_pass
+def dead_units(seen: Pass) -> Iterator[Finding]:
+    """B3: remember the share of ReLU units that no example of a batch activates."""
+    history = seen.session.candidates["B3"]
+    for i, record in enumerate(r for r in seen.log.records if r.prim.name == "relu"):
+        if record.recording and record.out.array.ndim >= 2:
+            share = inactive(record.out.array)
+            z = record.uses[0].value.array
+            where = built(seen, record)
+            history.append((i, seen.number, share, where, record.path, z.mean(), z.shape))
+    return
+    yield
+
+
+@on_session
+def units_that_died(session: Session) -> Iterator[Finding]:
+    """B3: nearly all units of a layer never active, in several batches, and not from the start."""
+    layers: dict[int, list[Any]] = {}
+    for entry in session.candidates["B3"]:
+        layers.setdefault(entry[0], []).append(entry)
+    for entries in layers.values():
+        start, late = entries[0][2], entries[-3:]
+        shares = [e[2] for e in late]
+        rows = sum(e[6][0] for e in late)
+        if len(late) < 2 or rows < 64 or min(shares) < 0.5 or min(shares) < start + 0.2:
+            continue
+        _, number, share, location, path, mean, _ = late[-1]
+        yield Finding(
+            "B3", "error" if min(shares) >= 0.9 else "warn",
+            f"{share:.0%} of the ReLU units of {path or 'this layer'} are 0 for every example"
+            f" (at the start {start:.0%}); their mean input is {mean:.3g}. relu' = 0 for z < 0, so"
+            " nothing brings them back.",
+            "lower the learning rate, use LeakyReLU or He initialisation, normalise the input",
+            location=location, module=path, op="relu", when=f"batch {number}", weight=72,
+            numbers={"dead": share, "at the start": start},
+        )  # fmt: skip
+
+
+LIMITS = {"sigmoid": (6.0, "σ'(z) = σ(1 − σ)"), "tanh": (2.99, "tanh'(z) = 1 − tanh²")}
+
+
+@on_pass
+def saturated_units(seen: Pass) -> Iterator[Finding]:
+    """B4, D8: sigmoids and tanhs whose derivative is under 1 % of its largest for most inputs; the
+    cause is named if it is the size of the data.
+    """
+    if seen.number > 3:
+        return
+    head = Slice(seen.log, seen.loss)
+    for record in head.records:
+        limit = LIMITS.get(record.prim.name)
+        if limit is None or record.out.array.ndim < 2 or not record.tracked:
+            continue
+        z = record.uses[0].value.array
+        share = float((np.abs(z) > limit[0]).mean())
+        if share <= 0.5 or not _has_weights_after(seen, record):
+            continue
+        y = np.abs(record.out.array.astype(np.float64))
+        slope = float((y * (1 - y)).mean() if record.prim.name == "sigmoid" else (1 - y * y).mean())
+        data = _data_behind(record)
+        measured = (
+            f"{share:.0%} of the inputs of {record.name} lie beyond ±{limit[0]:g}, where {limit[1]}"
+            f" is under 1 % of its largest; here it is {slope:.2g} in the mean."
+        )
+        if data is not None and np.abs(data[0].array).max() > 30:
+            a = data[0].array
+            yield Finding(
+                "D8", "warn",
+                f"The data reach from {a.min():.3g} to {a.max():.3g} and go into the first layer as"
+                f" they are. {measured}",
+                "standardise the inputs: (x - mean) / std, or divide pixels by 255",
+                location=data[0].born or data[1].location, module=record.path, op=record.name,
+                when=seen.when, weight=71, numbers={"saturated": share, "largest": _largest(a)},
+            )  # fmt: skip
+            return
+        yield Finding(
+            "B4", "warn" if share < 0.9 else "error", measured,
+            "scale the initial weights or the input down, normalise (BatchNorm, LayerNorm), or use"
+            " ReLU",
+            location=record.location, module=record.path, op=record.name, when=seen.when,
+            weight=68, numbers={"saturated": share, "slope": slope},
+        )  # fmt: skip
+        return
+
+
+def _largest(a: np.ndarray) -> float:
+    return float(np.abs(a).max())
+
+
+def _has_weights_after(seen: Pass, record: Record) -> bool:
+    after = seen.log.records[seen.log.records.index(record) + 1 :]
+    return any(u.value.leaf is not None for r in after for u in r.uses)
+
+
+def _data_behind(record: Record) -> tuple[Any, Record] | None:
+    """The data that the first layer reads, if this activation follows it."""
+    stack, steps = [record.uses[0].value], 0
+    while stack and steps < 12:
+        value = stack.pop()
+        steps += 1
+        if value.maker is None:
+            if value.leaf is None and value.is_float and value.array.ndim >= 2:
+                return value, record
+            continue
+        stack.extend(u.value for u in value.maker.uses)
+    return None
+
+
+# ---------------------------------------------------------------------- the start
+@on_pass
+def scale_of_the_logits(seen: Pass) -> Iterator[Finding]:
+    """D5, D7: what the untrained model gives."""
+    if seen.number > 1:
+        return
+    for call in seen.log.all_calls("cross_entropy"):
+        x = call.args.get("input")
+        if not isinstance(x, Tensor) or x.ndim != 2 or x.shape[0] < 8:
+            continue
+        a = x.value.astype(np.float64)
+        if not np.isfinite(a).all():
+            continue
+        spread = float(a.std(axis=0).mean())
+        value = seen.log.value(x)
+        record = value.maker
+        if record is None or spread <= 10:
+            continue
+        yield Finding(
+            "D5", "error" if spread > 30 else "warn",
+            f"Before any training the scores differ by ±{spread:.3g} between examples; a fresh model"
+            f" should be unsure (about ±1). The loss starts at {float(seen.loss.array):.3g}, a"
+            f" random guess has ln {a.shape[1]} = {math.log(a.shape[1]):.2f}.",
+            "initialise with Xavier or He, scale the last layer down, and standardise the inputs",
+            location=record.location, module=record.path, op=record.name, when=seen.when,
+            weight=40, numbers={"spread": spread},
+        )  # fmt: skip
