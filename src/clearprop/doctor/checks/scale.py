@@ -38,7 +38,7 @@ def weights_in_order(seen: Pass) -> list[tuple[Tensor, Record]]:
 
 
 def built(seen: Pass, record: Record) -> Location | None:
-    """Where the module that ran was made, if it is a layer of clearprop's; else the record's line."""
+    """Where the module that ran was made, if it is one of clearprop's; else the record's line."""
     scope = record.scope
     if scope is not None and type(scope.module).__module__.startswith("clearprop."):
         return seen.session.built.get(id(scope.module)) or record.location
@@ -52,7 +52,7 @@ def attenuation(seen: Pass) -> list[tuple[float, Record, int]]:
         record = seen.flow.record(node)
         if record is None:
             continue
-        edges = [i for i, e in enumerate(node.edges) if e is not None and getattr(e, "edges", ())]
+        edges = [i for i, e in enumerate(node.edges) if e is not None and len(e.edges) > 0]
         if not edges:
             continue
         g = gain(seen.flow, node, edges[0])
@@ -350,8 +350,8 @@ def scale_of_the_logits(seen: Pass) -> Iterator[Finding]:
             continue
         yield Finding(
             "D5", "error" if spread > 30 else "warn",
-            f"Before any training the scores differ by ±{spread:.3g} between examples; a fresh model"
-            f" should be unsure (about ±1). The loss starts at {float(seen.loss.array):.3g}, a"
+            f"Before any training the scores differ by ±{spread:.3g} between examples; a fresh"
+            f" model should be unsure (about ±1). The loss starts at {float(seen.loss.array):.3g}, a"
             f" random guess has ln {a.shape[1]} = {math.log(a.shape[1]):.2f}.",
             "initialise with Xavier or He, scale the last layer down, and standardise the inputs",
             location=record.location, module=record.path, op=record.name, when=seen.when,
