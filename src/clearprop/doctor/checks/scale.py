@@ -351,7 +351,7 @@ def scale_of_the_logits(seen: Pass) -> Iterator[Finding]:
         yield Finding(
             "D5", "error" if spread > 30 else "warn",
             f"Before any training the scores differ by ±{spread:.3g} between examples; a fresh"
-            f" model should be unsure (about ±1). The loss starts at {float(seen.loss.array):.3g}, a"
+            f" model should be unsure (±1). The loss starts at {float(seen.loss.array):.3g}, a"
             f" random guess has ln {a.shape[1]} = {math.log(a.shape[1]):.2f}.",
             "initialise with Xavier or He, scale the last layer down, and standardise the inputs",
             location=record.location, module=record.path, op=record.name, when=seen.when,
