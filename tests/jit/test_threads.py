@@ -53,7 +53,12 @@ def trained(make, threads, steps=4):
     return losses, [p.detach().numpy().copy() for p in [*net.parameters(), *net.buffers()]], step
 
 
-@pytest.mark.parametrize("make", [norms, batch])
+def conv():
+    return nn.Sequential(nn.Conv2d(1, 4, 3, padding=1), nn.BatchNorm2d(4), nn.ReLU(),
+                         nn.Conv2d(4, 6, 3, stride=2), nn.Flatten(), nn.Linear(54, 5))  # fmt: skip
+
+
+@pytest.mark.parametrize("make", [norms, batch, conv])
 def test_a_step_gives_the_numbers_of_one_thread_and_its_own_bits(make):
     losses, weights, _ = trained(make, 1)
     for n in (2, 3):

@@ -14,10 +14,11 @@ import numpy as np
 from clearprop.core import Tensor, grad_of, version_cell, wrap
 from clearprop.core.state import changes, local
 from clearprop.core.tree import tensors_in
-from clearprop.graph import Traced, Var
+from clearprop.graph import Traced
 from clearprop.jit import builtin, objects, record
 from clearprop.jit.callable import NativeCallable
 from clearprop.jit.guards import Names
+from clearprop.jit.memory import size_of
 from clearprop.jit.program import Program
 
 KEPT = 4096  # bytes up to which the memory of a result is used again when nobody has it any more
@@ -261,11 +262,6 @@ class Binding:
             rows.append([id(aval.dtype.np), len(shape), self._sizes(shape), first + output,
                          int(small)])  # fmt: skip
         return rows
-
-
-def size_of(v: Var) -> int:
-    """The bytes of a value."""
-    return v.aval.size * v.aval.dtype.np.itemsize
 
 
 def why_not(traced: Traced, program: Program, args: tuple[Any, ...]) -> str | None:

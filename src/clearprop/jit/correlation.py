@@ -25,6 +25,8 @@ class Convolve(Special):
     sizes are. A bias for every channel and ReLU are done while a tile is stored.
     """
 
+    SAMPLED = (0,)
+
     size: Shape | None = None
     bias: Access | None = None
     relu: bool = False

@@ -174,13 +174,13 @@ class _Planner:
         """First fit: every value gets the lowest place that is free while it lives."""
         slot = self.plan.slots - 1
         begin, end = self._lives()
-        order = sorted(begin, key=lambda v: (begin[v], -_bytes(v)))
+        order = sorted(begin, key=lambda v: (begin[v], -size_of(v)))
         gaps = _Gaps()
         ends: list[tuple[int, int, int]] = []  # last kernel, first and last byte
         for v in order:
             while ends and ends[0][0] < begin[v]:
                 gaps.give(*heapq.heappop(ends)[1:])
-            size = _rounded(_bytes(v))
+            size = _rounded(size_of(v))
             at = gaps.take(size)
             heapq.heappush(ends, (end[v], at, at + size))
             self.places[v] = Place(slot, at)
@@ -274,7 +274,8 @@ def _rounded(size: int) -> int:
     return -(-max(size, 1) // ALIGNMENT) * ALIGNMENT
 
 
-def _bytes(v: Var) -> int:
+def size_of(v: Var) -> int:
+    """The bytes of a value."""
     return v.aval.size * v.aval.dtype.np.itemsize
 
 

@@ -14,10 +14,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from clearprop.core import Aval
-from clearprop.graph import Var
+from clearprop.graph import Equation, Var
 from clearprop.graph.formula import Call, Input, Tree
 from clearprop.jit.loops import LoopCode, LoopWriter
-from clearprop.jit.memory import ALIGNMENT, Place, Plan
+from clearprop.jit.memory import ALIGNMENT, Place, Plan, size_of
 from clearprop.jit.module import PART, Module, ModuleWriter
 from clearprop.jit.nest import Member, Nest, Read
 from clearprop.jit.products import parts_of
@@ -116,6 +116,8 @@ class _ParallelWriter(ModuleWriter):
             code = self._loops(kernel, parts=True)
             if code.units >= self.n:
                 return self._nest_in_parts(at, kernel, code)
+        if isinstance(kernel, Special) and work_of(kernel) >= SMALL and _samples(kernel) >= self.n:
+            return self._special_in_parts(at, kernel)
         self._meet(kernel, at, serial=True)
         name, self.checked = "", False
         with self._of(0):
@@ -168,26 +170,60 @@ class _ParallelWriter(ModuleWriter):
         if partial:
             self._barrier(False)
             for v, m in partial.items():
-                self._join(m, sums[v])
+                self._join(m.equation, v, m.combine or "", sums[v])
         return name
 
-    def _join(self, m: Member, places: list[Place]) -> None:
+    def _special_in_parts(self, at: int, kernel: Special) -> str:
+        self._meet(kernel, at, serial=False)
+        name, sums = "", []
+        count, step = _samples(kernel), size_of(kernel.out) // kernel.out.aval.shape[0]
+        for p in range(self.n):
+            start, stop = (count * q // self.n for q in (p, p + 1))
+            code = kernel.some(stop - start).write(self.target, False)
+            self.declares |= code.declares
+            self.shared |= code.shared
+            name = self._function(code.text, kernel.equation.prim.name)
+            out = self.plan.places[kernel.out]
+            if kernel.ADDED:
+                out = self._more(size_of(kernel.out)) if p else out
+                sums.append(out)
+            else:
+                out = Place(out.slot, out.offset + start * step)
+            with self._of(p):
+                given = []
+                for i, v in enumerate(code.operands[:-1]):
+                    place = self.plan.places[v]
+                    if i in kernel.SAMPLED:
+                        by = start * kernel.inputs[i].strides[0] * v.aval.dtype.np.itemsize
+                        place = Place(place.slot, place.offset + by)
+                    given.append(self._address(place))
+                given.append(self._address(out))
+                if code.scratch:
+                    own = self._more(kernel.scratch) if p else self.plan.scratch[at, kernel.out]
+                    given.append(self._address(own))
+                self._call(name, given)
+        if sums:
+            self._barrier(False)
+            self._join(kernel.equation, kernel.out, "add", sums)
+        return name
+
+    def _join(self, equation: Equation, v: Var, combine: str, places: list[Place]) -> None:
         """The first thread joins what the parts have added up, in their order."""
-        n, d = m.out.aval.size, m.out.aval.dtype
+        n, d = v.aval.size, v.aval.dtype
         shape = (n,) if n > 1 else ()
         sums = [Var(Aval(shape, d)) for _ in places]
         tree: Tree = Input(0)
         for i in range(1, len(places)):
-            tree = Call(m.combine or "", (tree, Input(i)))
+            tree = Call(combine, (tree, Input(i)))
         stride = (1,) * len(shape)
-        reads = tuple(Read(v, 0, stride) for v in sums)
+        reads = tuple(Read(part, 0, stride) for part in sums)
         out = Var(Aval(shape, d))
-        member = Member(m.equation, tree, reads, out, shape, stride)
+        member = Member(equation, tree, reads, out, shape, stride)
         code = LoopWriter(Nest(shape, [member], {out: member}), {out}, {}, self.target).write()
         found: dict[Any, Place] = dict(zip([*sums, out], [*places, places[0]], strict=True))
         name = self._loop_function(code)
         with self._of(0):
-            self._call(name, [self._address(found[v]) for v in code.arguments])
+            self._call(name, [self._address(found[x]) for x in code.arguments])
         size = n * d.np.itemsize
         for place in places:
             self.reads.append(_Stretch(place.slot, place.offset, place.offset + size, True))
@@ -270,8 +306,15 @@ class _ParallelWriter(ModuleWriter):
         ]
 
 
+def _samples(kernel: Special) -> int:
+    """How many there are; 0 where they do not stand for themselves."""
+    if not kernel.SAMPLED or kernel.over is not None or kernel.more:
+        return 0
+    return kernel.inputs[kernel.SAMPLED[0]].shape[0]
+
+
 def _bytes(nest: Nest, v: Var | tuple[str, Var]) -> int:
     """What an argument of a nest needs: one row of a value that is kept, or all of it."""
     if isinstance(v, tuple):
         return nest.space[-1] * v[1].aval.dtype.np.itemsize
-    return v.aval.size * v.aval.dtype.np.itemsize
+    return size_of(v)

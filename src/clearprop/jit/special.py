@@ -4,11 +4,13 @@ move elements from one place to another, which several of them need.
 
 from __future__ import annotations
 
+import copy
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import ClassVar
 
 from clearprop.graph import Equation, Var
 from clearprop.jit.access import Access, Shape
@@ -33,8 +35,12 @@ class Code:
 @dataclass(eq=False)
 class Special(ABC):
     """out (and `more`), worked out of the inputs. `over`: the input in whose memory out may be
-    worked out.
+    worked out. `SAMPLED`: inputs of which some samples, entries of the first axis, give those of
+    out; or, with `ADDED`, what these add to it.
     """
+
+    SAMPLED: ClassVar[tuple[int, ...]] = ()
+    ADDED: ClassVar[bool] = False
 
     equation: Equation
     inputs: tuple[Access, ...]
@@ -45,6 +51,15 @@ class Special(ABC):
     @abstractmethod
     def write(self, target: Target, in_place: bool) -> Code:
         """The code; `in_place`: out has the memory of input `over`."""
+
+    def some(self, count: int) -> Special:
+        """The same for so many samples; operands are, in order, the inputs and out."""
+        out = copy.copy(self)
+        out.inputs = tuple(
+            replace(x, shape=(count, *x.shape[1:])) if i in self.SAMPLED else x
+            for i, x in enumerate(self.inputs)
+        )
+        return out
 
     @property
     def scratch(self) -> int:

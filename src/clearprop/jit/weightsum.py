@@ -25,6 +25,9 @@ from clearprop.jit.writer import SIZES, Writer
 class WeightSum(Special):
     """out = the weight gradient of inputs (x, g)."""
 
+    SAMPLED = (0, 1)
+    ADDED = True
+
     @property
     def work(self) -> float:
         g = self.inputs[1]
