@@ -56,3 +56,15 @@ def test_large_products_go_panel_by_panel(shape, tb):
     m, n, k = shape
     p = Product(m, n, k, False, tb, "f32", k, k if tb else n, n)
     check(p, np.random.default_rng(0))
+
+
+@pytest.mark.parametrize("ta", [False, True])
+@pytest.mark.parametrize("tb", [False, True])
+@pytest.mark.parametrize(
+    "shape", [(1100, 600, 130), (700, 300, 260), (2100, 1000, 70), (2048, 300, 230)]
+)
+def test_large_products_go_block_by_block(shape, ta, tb):
+    m, n, k = shape
+    for d in ("f32", "f64"):
+        p = Product(m, n, k, ta, tb, d, m if ta else k, k if tb else n, n, True, ta)
+        check(p, np.random.default_rng(0))

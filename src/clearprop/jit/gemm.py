@@ -2,12 +2,14 @@
 
 A tile of C stays in registers while a loop runs over k: rows times two vectors of columns, as many
 as the processor has registers for. B is brought, a panel of columns at a time, into the order in
-which the tiles read it, where it is transposed or so large that its rows lie far apart.
+which the tiles read it, where it is transposed or so large that its rows lie far apart. Where A is
+too large for the cache, some panels are packed together and every tile's rows meet all of them.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cache
 
@@ -16,6 +18,8 @@ from clearprop.jit.writer import SIZES, TYPES, Carried, Writer, splat
 
 TILES = {"avx512": (12, 2), "avx2": (6, 2), "neon": (8, 3), "sse2": (4, 2)}  # rows, vectors
 FAR_APART = 1 << 16  # elements of B from which on a panel is copied before it is used
+BLOCK = 1 << 18  # bytes of B that are packed together where A is too large for the cache
+TURNED = 4  # tiles of which A is packed together
 AHEAD = 8  # tiles that share the work of asking for the next panel
 
 
@@ -141,11 +145,20 @@ class _Tiles(_Kernel):
         self.last_rows = p.m - self.rows * (-(-p.m // self.rows) - 1)
         self.width = vectors * self.lanes
         self.packs = p.tb or (p.n * p.k >= FAR_APART and p.m > 2 * most)
-        self.ahead = self._lines_ahead()
+        self.together = self._panels_together()
+        # columns of A that meet in few places of the cache are packed, those of some tiles together
+        self.turns = self.together > 1 and p.ta and p.lda * self.size % 8192 == 0
+        self.ahead = 0 if self.together > 1 else self._lines_ahead()
         if self.packs:
-            space = p.k * min(self.width, -(-p.n // self.lanes) * self.lanes)
+            space = p.k * min(self.width, -(-p.n // self.lanes) * self.lanes) * self.together
             self.panel = w.emit(f"alloca {self.t}, i64 {space}, align 64")
+        if self.turns:
+            space = p.k * self.rows * TURNED + self.lanes
+            self.part = w.emit(f"alloca {self.t}, i64 {space}, align 64")
         whole, rest = divmod(p.n, self.width)
+        if self.together > 1:
+            self._blocks(w, whole, rest)
+            whole, rest = 0, 0
         if whole == 1:
             self._columns(w, 0, self.width)
         elif whole:
@@ -156,6 +169,105 @@ class _Tiles(_Kernel):
         bias = ", ptr %bias" if p.bias else ""
         self.function(self.name, f"ptr %a, ptr %b, ptr %c{bias}", w)
         return self.text, frozenset(self.declares), frozenset(self.shared)
+
+    def _panels_together(self) -> int:
+        """How many panels are packed together, so that the rows of a tile meet all of them."""
+        p = self.p
+        if not self.packs or p.m * p.k * self.size <= 2 * BLOCK:
+            return 1
+        return max(1, min(8, BLOCK // (p.k * self.width * self.size), p.n // self.width))
+
+    def _blocks(self, w: Writer, whole: int, rest: int) -> None:
+        """All of C, some panels at a time; `rest` columns are less than a panel."""
+        step = self.together * self.width
+        full, left = divmod(whole, self.together)
+        if full:
+            with w.loop(full * step, step) as j:
+                self._block(w, j, self.together, 0)
+        if left or rest:
+            self._block(w, full * step, left, rest)
+
+    def _block(self, w: Writer, j: str | int, count: int, rest: int) -> None:
+        """`count` panels and one of `rest` columns: packed one after the other, then every tile's
+        rows with all of them.
+        """
+        p, wide = self.p, self.width
+        panel = self.panel
+        size = p.k * wide
+        if count:
+            with w.loop(count * wide, wide) as q:
+                column = q if j == 0 else w.emit(f"add i64 {q}, {j}")
+                self.panel = self.at(w, panel, (q, p.k))
+                self._pack(w, column, wide)
+        if rest:
+            self.panel = self.at(w, panel, (count, size))
+            last = (
+                count * wide + j if isinstance(j, int) else w.emit(f"add i64 {j}, {count * wide}")
+            )
+            self._pack(w, last, rest)
+        self.panel = panel
+        lanes = self.lanes
+
+        def row(rows: int, i: str | int, a: str) -> None:
+            c = self.at(w, "%c", (i, p.ldc), (j, 1))
+
+            def call(q: str | int, width: int) -> None:
+                b = self.at(w, panel, (q, p.k))
+                given = [f"ptr {a}", f"ptr {b}", f"ptr {self.at(w, c, (q, 1))}"]
+                if p.bias:
+                    given.append(f"ptr {self.at(w, '%bias', (j, 1), (q, 1))}")
+                name = self._tile(rows, width, -(-width // lanes) * lanes)
+                w.do(f"call void @{name}({', '.join(given)})")
+
+            if count:
+                with w.loop(count * wide, wide) as q:
+                    call(q, wide)
+            if rest:
+                call(count * wide, rest)
+
+        tiles = -(-p.m // self.rows)
+        equal = tiles if self.last_rows == self.rows else tiles - 1
+        parts = [(0, equal, self.rows), (equal * self.rows, tiles - equal, self.last_rows)]
+        for first, count_of, rows in parts:
+            if not self.turns:
+                for i in self._steps(w, first, count_of, rows):
+                    row(rows, i, self.at(w, "%a", (i, 1 if p.ta else p.lda)))
+                continue
+            groups = count_of // TURNED
+            for i in self._steps(w, first, groups, rows * TURNED):
+                self._turned(w, i, rows, TURNED, row)
+            left = count_of - groups * TURNED
+            if left:
+                self._turned(w, first + groups * rows * TURNED, rows, left, row)
+
+    def _steps(self, w: Writer, first: int, count: int, step: int) -> Iterator[str | int]:
+        """first, first + step, ..., `count` of them."""
+        if count == 1:
+            yield first
+        elif count:
+            with w.loop(count * step, step) as i:
+                yield w.emit(f"add i64 {i}, {first}") if first else i
+
+    def _turned(
+        self, w: Writer, i: str | int, rows: int, tiles: int,
+        row: Callable[[int, str | int, str], None],
+    ) -> None:  # fmt: skip
+        """Some tiles from row i on, after their part of A was packed: one tile after the other, for
+        every k its rows.
+        """
+        p, lanes = self.p, self.lanes
+        a = self.at(w, "%a", (i, 1))
+        with w.loop(p.k) as k:
+            for tile in range(tiles):
+                to = self.at(w, self.part, (k, rows), (tile * rows, p.k))
+                for r in range(0, rows, lanes):
+                    at = self.at(w, a, (k, p.lda), (tile * rows + r, 1))
+                    x = self.load(w, at, min(rows - r, lanes))
+                    self.store(w, x, self.at(w, to, (r, 1)), min(rows - r, lanes))
+        for j in self._steps(w, 0, tiles, 1):
+            here = w.emit(f"mul i64 {j}, {rows}")
+            here = w.emit(f"add i64 {here}, {i}")
+            row(rows, here, self.at(w, self.part, (j, rows * p.k)))
 
     def _lines_ahead(self) -> int:
         """How many cache lines of the next panel a tile asks for in a round of its loop over k, so
@@ -229,14 +341,15 @@ class _Tiles(_Kernel):
                 for line in range(self.ahead):
                     step = self.width if p.tb else p.ldb
                     self._ask(w, self.at(w, "%next", (row, step), (line * 64 // self.size, 1)), 2)
-            a = self.at(w, "%a", (k, p.lda if p.ta else 1))
+            down, along = (1, rows) if self.turns else (1, p.lda) if p.ta else (p.lda, 1)
+            a = self.at(w, "%a", (k, along))
             b = self.at(w, "%b", (k, ldb))
             bs = [
                 self.load(w, self.at(w, b, (v * lanes, 1)), lanes if self.packs else valid[v])
                 for v in range(vectors)
             ]
             for r in range(rows):
-                at = self.at(w, a, (r, 1 if p.ta else p.lda))
+                at = self.at(w, a, (r, down))
                 x = self.spread(w, w.emit(f"load {self.t}, ptr {at}, align {self.size}"))
                 for v in range(vectors):
                     sums[r, v].next = self.fma(w, x, bs[v], sums[r, v].name)
