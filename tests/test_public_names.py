@@ -24,6 +24,7 @@ PACKAGES = [
     "clearprop.nn",
     "clearprop.nn.functional",
     "clearprop.nn.init",
+    "clearprop.nn.parameter",
     "clearprop.nn.utils",
     "clearprop.nn.utils.parametrizations",
     "clearprop.nn.utils.parametrize",

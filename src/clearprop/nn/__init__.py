@@ -3,7 +3,7 @@ keys.
 """
 
 from clearprop.core import Parameter
-from clearprop.nn import functional, init, utils
+from clearprop.nn import functional, init, parameter, utils
 from clearprop.nn.activations import (
     CELU,
     ELU,
@@ -25,6 +25,7 @@ from clearprop.nn.activations import (
     Tanh,
 )
 from clearprop.nn.attention import MultiheadAttention
+from clearprop.nn.buffer import Buffer
 from clearprop.nn.containers import ModuleDict, ModuleList, Sequential
 from clearprop.nn.convolution import (
     Conv1d,
@@ -45,6 +46,15 @@ from clearprop.nn.dropout import (
 )
 from clearprop.nn.embedding import Embedding, EmbeddingBag
 from clearprop.nn.layers import Flatten, Identity, Linear, Unflatten
+from clearprop.nn.lazy import (
+    LazyBatchNorm1d,
+    LazyBatchNorm2d,
+    LazyBatchNorm3d,
+    LazyInstanceNorm1d,
+    LazyInstanceNorm2d,
+    LazyInstanceNorm3d,
+    LazyLinear,
+)
 from clearprop.nn.loss import (
     BCELoss,
     BCEWithLogitsLoss,
@@ -151,6 +161,7 @@ from clearprop.nn.transformer import (
     TransformerEncoder,
     TransformerEncoderLayer,
 )
+from clearprop.nn.uninitialized import UninitializedBuffer, UninitializedParameter
 
 __all__ = [
     "CELU",
@@ -177,6 +188,7 @@ __all__ = [
     "BatchNorm2d",
     "BatchNorm3d",
     "Bilinear",
+    "Buffer",
     "ChannelShuffle",
     "CircularPad1d",
     "CircularPad2d",
@@ -222,6 +234,13 @@ __all__ = [
     "LPPool3d",
     "LSTMCell",
     "LayerNorm",
+    "LazyBatchNorm1d",
+    "LazyBatchNorm2d",
+    "LazyBatchNorm3d",
+    "LazyInstanceNorm1d",
+    "LazyInstanceNorm2d",
+    "LazyInstanceNorm3d",
+    "LazyLinear",
     "LeakyReLU",
     "Linear",
     "LocalResponseNorm",
@@ -289,6 +308,8 @@ __all__ = [
     "TripletMarginWithDistanceLoss",
     "Unflatten",
     "Unfold",
+    "UninitializedBuffer",
+    "UninitializedParameter",
     "Upsample",
     "UpsamplingBilinear2d",
     "UpsamplingNearest2d",
@@ -297,5 +318,6 @@ __all__ = [
     "ZeroPad3d",
     "functional",
     "init",
+    "parameter",
     "utils",
 ]

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from clearprop.core import Parameter, Tensor, Watched, changed
 from clearprop.errors import did_you_mean
+from clearprop.nn.buffer import Buffer
 
 if TYPE_CHECKING:
     from clearprop.nn.module import Module
@@ -19,6 +20,7 @@ HOOKS = (
     "_backward_hooks",
     "_backward_pre_hooks",
     "_state_dict_hooks",
+    "_state_dict_pre_hooks",
     "_load_pre_hooks",
     "_load_post_hooks",
 )
@@ -43,6 +45,12 @@ def assign(module: Module, name: str, value: Any) -> None:
     fields = module.__dict__
     if isinstance(value, Parameter):
         _move(module, name, "parameters", "_parameters", value)
+    elif isinstance(value, Buffer):
+        if "_buffers" not in fields:
+            raise AttributeError(BEFORE_INIT.format(kind="buffers", cls=type(module).__name__))
+        _move(module, name, "buffers", "_buffers", value)
+        (module._transient.discard if value.persistent else module._transient.add)(name)
+        value.__class__ = Tensor  # type: ignore[assignment]  # it waited for a module; now it is a tensor like any other
     elif name in fields.get("_parameters", ()):
         _none_only(value, name, "parameter", "torch.nn.Parameter or None", "nn.Parameter(x)")
         fields["_parameters"][name] = None

@@ -38,6 +38,29 @@ def add_hook(hooks: dict[int, Any], hook: Any, prepend: bool) -> RemovableHandle
 
 
 def call_with_hooks(module: Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """The module as compiled code, if `module.compile()` was called, else forward between its
+    hooks.
+    """
+    if module._compiled_call is not None and local.c.interpreter is None:
+        return module._compiled_call(*args, **kwargs)
+    return between_hooks(module, args, kwargs)
+
+
+class Uncompiled:
+    """What `module.compile()` compiles: a call of the module."""
+
+    def __init__(self, module: Module) -> None:
+        self.module = module
+        self.__name__ = type(module).__name__
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        interpreter = local.c.interpreter
+        if interpreter is not None:
+            interpreter.entered(self.module)
+        return between_hooks(self.module, args, kwargs)
+
+
+def between_hooks(module: Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """forward between its hooks."""
     called: set[int] = set()
     try:

@@ -5,8 +5,11 @@ saved values in `state`.
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, TypeVar
+
+import numpy as np
 
 from clearprop.autograd import RemovableHandle, no_grad
 from clearprop.core import (
@@ -19,14 +22,25 @@ from clearprop.core import (
     float32,
     float64,
     local,
+    wrap,
 )
+from clearprop.core.device import device as Device
 from clearprop.core.events import listeners, tell
 from clearprop.errors import ClearpropError, did_you_mean
 from clearprop.nn import attributes, hooks, state, tree
 from clearprop.nn.state import IncompatibleKeys
+from clearprop.nn.uninitialized import is_lazy
 from clearprop.ops.broadcasting import cast
 
 M = TypeVar("M", bound="Module")
+
+KINDS_OF_DEVICE = ("cpu", "cuda", "mps", "xpu", "meta")
+
+
+def _is_device(text: str) -> bool:
+    return text.partition(":")[0] in KINDS_OF_DEVICE
+
+
 Hook = Callable[..., Any]
 
 
@@ -55,8 +69,10 @@ class Module:
     _backward_hooks: dict[int, Any]
     _backward_pre_hooks: dict[int, Any]
     _state_dict_hooks: dict[int, Any]
+    _state_dict_pre_hooks: dict[int, Any]
     _load_pre_hooks: dict[int, Any]
     _load_post_hooks: dict[int, Any]
+    _compiled_call: Any = None
 
     def __init__(self) -> None:
         attributes.set_up(self)
@@ -81,6 +97,7 @@ class Module:
                 or self._pre_hooks
                 or self._backward_hooks
                 or self._backward_pre_hooks
+                or self._compiled_call is not None
             ):
                 return hooks.call_with_hooks(self, args, kwargs)
             return self.forward(*args, **kwargs)
@@ -122,6 +139,12 @@ class Module:
         None) replaces grad_output.
         """
         return hooks.add_hook(self._backward_pre_hooks, hook, prepend)
+
+    register_backward_hook = register_full_backward_hook
+
+    def register_state_dict_pre_hook(self, hook: Hook) -> RemovableHandle:
+        """Call `hook(module, prefix, keep_vars)` before the module's values are collected."""
+        return RemovableHandle(self._state_dict_pre_hooks, hook)
 
     def register_state_dict_post_hook(self, hook: Hook) -> RemovableHandle:
         """Call `hook(module, state_dict, prefix, local_metadata)` when a state dict was collected;
@@ -247,6 +270,18 @@ class Module:
             module = found
         return module
 
+    def set_submodule(self, target: str, module: Module, strict: bool = False) -> None:
+        """Put a module at a dotted path; `strict`: where there is one already."""
+        path, _, name = target.rpartition(".")
+        if not target:
+            raise ValueError("set_submodule: Cannot set the submodule without a target name!")
+        if not isinstance(module, Module):
+            raise ValueError(f"set_submodule: `{type(module).__name__}` is not an nn.Module")
+        parent = self.get_submodule(path)
+        if strict and name not in parent._modules:
+            raise AttributeError(f"{type(parent).__name__} has no attribute `{name}`")
+        setattr(parent, name, module)
+
     def get_parameter(self, target: str) -> Parameter:
         """The parameter at a dotted path."""
         return self._entry(target, "_parameters", "parameter")  # type: ignore[no-any-return]
@@ -305,15 +340,17 @@ class Module:
     def to(
         self: M, *args: Any, dtype: Any = None, device: Any = None, non_blocking: bool = False
     ) -> M:
-        """Floating-point parameters and buffers in another dtype, in place; the device is always
-        the CPU, so there is nothing to wait for.
+        """Floating-point parameters and buffers in another dtype, in place: to(dtype), to(tensor),
+        to(device, dtype). The device is always the CPU, so there is nothing to wait for.
         """
         for arg in args:
-            if isinstance(arg, str) and arg.partition(":")[0] in ("cpu", "cuda", "mps"):
+            if isinstance(arg, Device) or (isinstance(arg, str) and _is_device(arg)):
                 device = arg
-            else:
-                dtype = arg.dtype if isinstance(arg, Tensor) else arg
-        if device is not None and str(device).partition(":")[0] != "cpu":
+            elif isinstance(arg, Tensor):
+                dtype = arg.dtype
+            elif not isinstance(arg, bool | None):
+                dtype = arg
+        if device is not None and Device(device).type != "cpu":
             raise ClearpropError(
                 f"to: clearprop computes on the CPU, device={device!s} is not there"
             )
@@ -327,17 +364,41 @@ class Module:
         return self._cast(as_dtype(dtype))
 
     def _cast(self: M, d: Any) -> M:
+        for module in self.modules():
+            for table in (module._parameters, module._buffers):
+                lazy: list[Any] = [x for x in table.values() if is_lazy(x)]
+                for x in lazy:
+                    if x.is_floating_point():
+                        x.become_dtype(d)
+        return self._apply(lambda x: cast(x, d) if x.is_floating_point() else x)
+
+    def _apply(self: M, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> M:
+        """Replace the values of all parameters, gradients and buffers by what fn makes of them."""
         with no_grad():
-            for p in self.parameters():
-                if p.is_floating_point():
-                    p.data = cast(p.detach(), d)
+            for p in self.parameters(recurse):
+                if is_lazy(p):
+                    continue
+                new = fn(p.detach())
+                if new.value is not p.value:
+                    p.data = new
                     if p.grad is not None:
-                        p.grad = cast(p.grad.detach(), d)
-            for module in self.modules():  # a buffer may be somebody else's tensor: not in place
+                        p.grad = fn(p.grad.detach())
+            for module in self.modules() if recurse else [self]:
                 for name, b in module._buffers.items():
-                    if b is not None and b.is_floating_point():
-                        module._buffers[name] = cast(b, d)
+                    if b is not None and not is_lazy(b):  # it may be somebody else's: not in place
+                        module._buffers[name] = fn(b)
         return self
+
+    def to_empty(self: M, *, device: Any = None, recurse: bool = True) -> M:
+        """Parameters and buffers of the same shapes with whatever is in memory."""
+        if device is not None and Device(device).type != "cpu":
+            raise ClearpropError(f"to_empty: there is no device {device}, only the CPU")
+        return self._apply(lambda x: wrap(np.empty_like(x.value), None), recurse)
+
+    def type(self: M, dst_type: Any) -> M:
+        """All parameters and buffers in another dtype."""
+        d = as_dtype(dst_type)
+        return self._apply(lambda x: cast(x, d))
 
     def float(self: M) -> M:
         """All floating-point state as float32."""
@@ -355,7 +416,43 @@ class Module:
         """This module: everything lives on the CPU."""
         return self
 
+    def cuda(self: M, device: Any = None) -> M:
+        """An error: clearprop computes on the CPU."""
+        return self.to(device="cuda" if device is None else f"cuda:{device}")
+
+    def share_memory(self: M) -> M:
+        """This module: its memory is that of the process."""
+        return self
+
+    def compile(self, **options: Any) -> None:
+        """Let calls of this module run as compiled code: `clearprop.compile` of the call.
+
+        >>> import clearprop as cp
+        >>> net = cp.nn.Linear(2, 1)
+        >>> net.compile()
+        >>> net(cp.ones(3, 2)).shape
+        (3, 1)
+        """
+        # (jit lies below nn, but most programs do not need to load it)
+        jit = importlib.import_module("clearprop.jit")
+        self._compiled_call = jit.compile(hooks.Uncompiled(self), **options)
+
     # ------------------------------------------------------------------ state
+    def get_extra_state(self) -> Any:
+        """Something else to be saved, under the key `_extra_state`; define it with
+        `set_extra_state`.
+        """
+        raise RuntimeError(
+            f"{type(self).__name__}: get_extra_state is called on a module that does not define it"
+        )
+
+    def set_extra_state(self, state: Any) -> None:
+        """Take over what `get_extra_state` gave."""
+        raise RuntimeError(
+            f"{type(self).__name__}: there is an extra state, but the module does not define"
+            " set_extra_state"
+        )
+
     def state_dict(
         self, *, destination: Any = None, prefix: str = "", keep_vars: bool = False
     ) -> Any:
@@ -371,7 +468,9 @@ class Module:
         return state.load_state_dict(self, state_dict, strict, assign)
 
     def __getstate__(self) -> dict[str, Any]:
-        return dict(self.__dict__)
+        fields = dict(self.__dict__)
+        fields.pop("_compiled_call", None)  # code belongs to this process
+        return fields
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)

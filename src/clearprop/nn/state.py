@@ -12,6 +12,7 @@ from clearprop.autograd import no_grad
 from clearprop.core import Parameter, Tensor, wrap
 from clearprop.errors import ClearpropError, did_you_mean
 from clearprop.nn import tree
+from clearprop.nn.uninitialized import is_lazy
 from clearprop.ops.broadcasting import here
 
 if TYPE_CHECKING:
@@ -47,14 +48,27 @@ class Entry(NamedTuple):
 
 
 def entries(module: Module) -> Iterator[Entry]:
-    """All that a state dict holds, in its order; a shared tensor under each of its names."""
+    """All tensors that a state dict holds, in its order; a shared one under each of its names."""
     for path, m in tree.walk(module, "", once=False):
-        for name, p in m._parameters.items():
-            if p is not None:
-                yield Entry(tree.join(path, name), m._parameters, name, p)
-        for name, b in m._buffers.items():
-            if b is not None and name not in m._transient:
-                yield Entry(tree.join(path, name), m._buffers, name, b)
+        yield from own_entries(m, f"{path}." if path else "")
+
+
+def own_entries(m: Module, at: str) -> Iterator[Entry]:
+    """Those of one module; `at` stands before their names."""
+    for name, p in m._parameters.items():
+        if p is not None:
+            yield Entry(at + name, m._parameters, name, p)
+    for name, b in m._buffers.items():
+        if b is not None and name not in m._transient:
+            yield Entry(at + name, m._buffers, name, b)
+
+
+EXTRA = "_extra_state"
+
+
+def has_extra(m: Any) -> bool:
+    """Whether a module defines what else is to be saved (`Module` itself does not)."""
+    return any("get_extra_state" in vars(cls) for cls in type(m).__mro__[:-2])
 
 
 def with_prefix(module: Module, prefix: str) -> list[tuple[str, Module]]:
@@ -67,9 +81,15 @@ def with_prefix(module: Module, prefix: str) -> list[tuple[str, Module]]:
 def state_dict(module: Module, destination: Any, prefix: str, keep_vars: bool) -> Any:
     """Values by key, then the hooks, children first."""
     out = OrderedDict() if destination is None else destination
-    for key, _, _, x in entries(module):
-        out[prefix + key] = x if keep_vars else x.detach()
-    for at, m in reversed(with_prefix(module, prefix)):
+    modules = with_prefix(module, prefix)
+    for at, m in modules:
+        for hook in list(m._state_dict_pre_hooks.values()):
+            hook(m, at, keep_vars)
+        for key, _, _, x in own_entries(m, at):
+            out[key] = x if keep_vars or is_lazy(x) else x.detach()
+        if has_extra(m):
+            out[at + EXTRA] = m.get_extra_state()
+    for at, m in reversed(modules):
         for hook in list(m._state_dict_hooks.values()):
             hook(m, out, at, {})
     return out
@@ -92,7 +112,10 @@ def load_state_dict(
             hook(m, state, at, {}, strict, *keys, problems)
     own = list(entries(module))
     known = {e.key for e in own}
+    extra = {at + EXTRA: m for at, m in modules if has_extra(m)}
+    known |= extra.keys()
     keys.missing_keys.extend(e.key for e in own if e.key not in state)
+    keys.missing_keys.extend(key for key in extra if key not in state)
     keys.unexpected_keys.extend(key for key in state if key not in known)
     fits = [(e, _value(e, state[e.key], problems)) for e in own if e.key in state]
     hooks = [(m, hook) for _, m in reversed(modules) for hook in m._load_post_hooks.values()]
@@ -100,6 +123,9 @@ def load_state_dict(
         _complain(module, keys, problems, strict)
     for entry, value in fits:
         _put(entry, value, assign)
+    for key, m in extra.items():
+        if key in state:
+            m.set_extra_state(state[key])
     for m, hook in hooks:
         hook(m, keys)
     if hooks:
@@ -115,13 +141,20 @@ def _value(entry: Entry, given: Any, problems: list[str]) -> np.ndarray:
             f" object from checkpoint but received {type(given)}"
         )
         return np.empty(0)
+    if is_lazy(given):
+        if not is_lazy(entry.tensor):
+            problems.append(
+                f'While copying the parameter named "{entry.key}", expected values but received an'
+                " uninitialized parameter: the module that it was saved from has not been called"
+            )
+        return np.empty(0)
     value = given.detach().array() if isinstance(given, Tensor) else np.asarray(given)
     if value.dtype.kind not in "fiub":
         problems.append(
             f'While copying the parameter named "{entry.key}", expected numbers but received an'
             f" array of {value.dtype}"
         )
-    elif value.shape != entry.tensor.shape:
+    elif not is_lazy(entry.tensor) and value.shape != entry.tensor.shape:
         problems.append(
             f"size mismatch for {entry.key}: copying a param with shape"
             f" torch.Size({list(value.shape)}) from checkpoint, the shape in current model is"
@@ -156,6 +189,10 @@ def _quoted(keys: list[str]) -> str:
 
 @no_grad()
 def _put(entry: Entry, value: np.ndarray, assign: bool) -> None:
+    if is_lazy(entry.tensor) and value.size:
+        entry.tensor.materialize(value.shape)  # type: ignore[attr-defined]
+    if is_lazy(entry.tensor):
+        return
     if not assign:
         entry.tensor.copy_(wrap(value, None))  # type: ignore[attr-defined]
     elif isinstance(entry.tensor, Parameter):
