@@ -13,13 +13,14 @@ from clearprop.autograd import Function
 from clearprop.autograd.reverse import grad
 from clearprop.core import Tensor, local, wrap
 from clearprop.graph import Graph, replay
+from clearprop.jit.expansion import expanded
 
 
 class Pullback:
     """Cotangents of a graph's outputs `made` to cotangents of its inputs `wanted`."""
 
     def __init__(self, graph: Graph, made: Sequence[int], wanted: Sequence[int]) -> None:
-        self.graph = graph
+        self.graph = expanded(graph)  # composed primitives have no rules, their ops have
         self.made = made
         self.wanted = wanted
         self.__name__ = f"{graph.name}.backward"
