@@ -26,6 +26,32 @@ CASES = {
         lambda: nn.BatchNorm3d(5, track_running_stats=False),
         (4, 5, 2, 2, 1),
     ),
+    "LazyConv1d": (
+        lambda: nn.LazyConv1d(4, 2, stride=2),
+        lambda: nn.Conv1d(5, 4, 2, stride=2),
+        (5, 6),
+    ),
+    "LazyConv2d": (
+        lambda: nn.LazyConv2d(10, 3, padding="same", groups=5, bias=False),
+        lambda: nn.Conv2d(5, 10, 3, padding="same", groups=5, bias=False),
+        (2, 5, 4, 4),
+    ),
+    "LazyConv3d": (lambda: nn.LazyConv3d(2, 1), lambda: nn.Conv3d(5, 2, 1), (1, 5, 2, 2, 2)),
+    "LazyConvTranspose1d": (
+        lambda: nn.LazyConvTranspose1d(4, 2),
+        lambda: nn.ConvTranspose1d(5, 4, 2),
+        (2, 5, 3),
+    ),
+    "LazyConvTranspose2d": (
+        lambda: nn.LazyConvTranspose2d(4, 3, 2, 1, 1),
+        lambda: nn.ConvTranspose2d(5, 4, 3, 2, 1, 1),
+        (2, 5, 3, 3),
+    ),
+    "LazyConvTranspose3d": (
+        lambda: nn.LazyConvTranspose3d(2, 1),
+        lambda: nn.ConvTranspose3d(5, 2, 1),
+        (5, 2, 2, 2),
+    ),
     "LazyInstanceNorm1d": (
         lambda: nn.LazyInstanceNorm1d(bias=False),
         lambda: nn.InstanceNorm1d(5, affine=True, track_running_stats=True, bias=False),

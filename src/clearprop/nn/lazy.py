@@ -11,6 +11,15 @@ from typing import Any
 from clearprop.autograd import no_grad
 from clearprop.core import Tensor, local
 from clearprop.core.state import changed
+from clearprop.nn import init
+from clearprop.nn.convolution import (
+    Conv1d,
+    Conv2d,
+    Conv3d,
+    ConvTranspose1d,
+    ConvTranspose2d,
+    ConvTranspose3d,
+)
 from clearprop.nn.layers import Linear
 from clearprop.nn.normalization import (
     BatchNorm1d,
@@ -221,3 +230,109 @@ class LazyInstanceNorm3d(_LazyInstanceNorm, InstanceNorm3d):
     """InstanceNorm3d whose num_features is the number of channels of the first batch."""
 
     cls_to_become = InstanceNorm3d
+
+
+class _LazyConv(LazyModuleMixin):
+    """A convolution whose in_channels is the number of channels of the first batch."""
+
+    def _start(self, groups: int, *args: Any) -> None:
+        module: Any = self
+        with init.skipped():  # nothing is drawn before the first batch
+            super(LazyModuleMixin, module).__init__(groups, *args)  # type: ignore[call-arg]
+        module._initialize_hook = module.register_forward_pre_hook(_infer, with_kwargs=True)
+        dtype = module.weight.dtype
+        module.in_channels = 0
+        module.weight = UninitializedParameter(dtype=dtype)
+        if module.bias is not None:
+            module.bias = UninitializedParameter(dtype=dtype)
+
+    def reset_parameters(self) -> None:
+        """Draw new initial values, once there are parameters."""
+        if not self.has_uninitialized_params():
+            super().reset_parameters()  # type: ignore[misc]
+
+    @no_grad()
+    def initialize_parameters(self, input: Tensor, *args: Any, **kwargs: Any) -> None:
+        """Weight and bias for inputs with so many channels."""
+        module: Any = self
+        if not module.has_uninitialized_params():
+            return
+        if input.ndim not in (module.axes + 1, module.axes + 2):
+            raise RuntimeError(
+                f"{type(module).__name__}: Expected {module.axes + 1}D (unbatched) or"
+                f" {module.axes + 2}D (batched) input, but got {input.aval}{here()}"
+            )
+        module.in_channels = input.shape[-module.axes - 1]
+        if module.in_channels % module.groups:
+            raise ValueError(
+                f"{type(module).__name__}: in_channels must be divisible by groups, got"
+                f" {module.in_channels} and {module.groups}{here()}"
+            )
+        first, second = module.out_channels, module.in_channels // module.groups
+        if module.transposed:
+            first, second = module.in_channels, module.out_channels // module.groups
+        _materialize(module.weight, (first, second, *module.kernel_size))
+        _materialize(module.bias, (module.out_channels,))
+        module.reset_parameters()
+
+
+class _LazyForward(_LazyConv):
+    def __init__(
+        self, out_channels: int, kernel_size: Any, stride: Any = 1, padding: Any = 0,
+        dilation: Any = 1, groups: int = 1, bias: bool = True, padding_mode: str = "zeros",
+        device: Any = None, dtype: Any = None,
+    ) -> None:  # fmt: skip
+        self._start(groups, out_channels, kernel_size, stride, padding, dilation, groups, bias,
+                    padding_mode, device, dtype)  # fmt: skip
+
+
+class _LazyTransposed(_LazyConv):
+    def __init__(
+        self, out_channels: int, kernel_size: Any, stride: Any = 1, padding: Any = 0,
+        output_padding: Any = 0, groups: int = 1, bias: bool = True, dilation: Any = 1,
+        padding_mode: str = "zeros", device: Any = None, dtype: Any = None,
+    ) -> None:  # fmt: skip
+        self._start(groups, out_channels, kernel_size, stride, padding, output_padding, groups,
+                    bias, dilation, padding_mode, device, dtype)  # fmt: skip
+
+
+class LazyConv1d(_LazyForward, Conv1d):
+    """Conv1d whose in_channels is the number of channels of the first batch."""
+
+    cls_to_become = Conv1d
+
+
+class LazyConv2d(_LazyForward, Conv2d):
+    """Conv2d whose in_channels is the number of channels of the first batch.
+
+    >>> import clearprop as cp
+    >>> layer = cp.nn.LazyConv2d(8, kernel_size=3)
+    >>> layer(cp.zeros(1, 3, 5, 5)).shape, layer.in_channels
+    ((1, 8, 3, 3), 3)
+    """
+
+    cls_to_become = Conv2d
+
+
+class LazyConv3d(_LazyForward, Conv3d):
+    """Conv3d whose in_channels is the number of channels of the first batch."""
+
+    cls_to_become = Conv3d
+
+
+class LazyConvTranspose1d(_LazyTransposed, ConvTranspose1d):
+    """ConvTranspose1d whose in_channels is the number of channels of the first batch."""
+
+    cls_to_become = ConvTranspose1d
+
+
+class LazyConvTranspose2d(_LazyTransposed, ConvTranspose2d):
+    """ConvTranspose2d whose in_channels is the number of channels of the first batch."""
+
+    cls_to_become = ConvTranspose2d
+
+
+class LazyConvTranspose3d(_LazyTransposed, ConvTranspose3d):
+    """ConvTranspose3d whose in_channels is the number of channels of the first batch."""
+
+    cls_to_become = ConvTranspose3d
