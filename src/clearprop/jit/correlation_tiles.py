@@ -181,7 +181,7 @@ class Correlator:
             for j, width_now in chunks(w, g.places[-1], width):
                 x = moved(w, Spot(at[0], (1,)), [j], d)
                 to = moved(w, Spot(at[2], (1,)), [j], d)
-                given = [f"ptr {x}", f"ptr {at[1]}", f"ptr {to}"]
+                given = [f"ptr {x}", f"ptr {at[1]}", f"ptr {to}", f"i64 {taps}"]
                 if bias is not None:
                     given.append(f"ptr {at[3]}")
                 name = self._function(r, h, width_now, taps)
@@ -254,8 +254,10 @@ class Correlator:
         return cost
 
     def _function(self, r: int, h: int, width: int, taps: int) -> str:
-        """The function for one tile: (image, weights, result[, bias])."""
-        name = f"KERNEL.{self.tag}{self.way}{r}x{h}x{width}.{taps}"
+        """The function for one tile: (image, weights, result, taps[, bias]). Of the kernel's rows
+        so many count; it is another one where none does.
+        """
+        name = f"KERNEL.{self.tag}{self.way}{r}x{h}x{width}{'' if taps else '.0'}"
         if name not in self.functions:
             w = Writer()
             if self.way == ALONG_ROW:
@@ -265,7 +267,9 @@ class Correlator:
             w.do("ret void")
             self.declares |= w.declares
             more = ", ptr %bias" if self.bias_access is not None else ""
-            head = f"define internal void @{name}(ptr %x, ptr %w, ptr %y{more}) noinline #0 {{"
+            head = (
+                f"define internal void @{name}(ptr %x, ptr %w, ptr %y, i64 %n{more}) noinline #0 {{"
+            )
             self.functions[name] = "\n".join([head, "entry:", *w.lines, "}"])
         return name
 
@@ -280,10 +284,10 @@ class Correlator:
         they are after one row of the kernel.
         """
         g = self.g
-        sizes = [g.channels, *g.kernel[:-1]]
-        if g.rows:
-            sizes[-1] = taps
-        if 0 in sizes:
+        sizes: list[int | str] = [g.channels, *g.kernel[:-1]]
+        if g.rows and taps and any(b[3] != (0, g.kernel[-2]) for b in g.blocks(1)):
+            sizes[-1] = "%n"
+        if not taps or 0 in sizes:
             return ["zeroinitializer"] * count
         strides = self._weight_strides[:-1]
         steps = [g.image.strides[0]]

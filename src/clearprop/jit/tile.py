@@ -108,12 +108,12 @@ def chunks(w: Writer, n: int, size: int) -> Iterator[tuple[str, int]]:
 
 
 def sums_over(
-    w: Writer, sizes: Sequence[int], sums: list[str], kind: str,
+    w: Writer, sizes: Sequence[int | str], sums: list[str], kind: str,
     body: Callable[[list[str], list[str]], list[str]],
 ) -> list[str]:  # fmt: skip
     """Nested loops that carry sums: body(counters, sums) gives the sums after a round."""
 
-    def nested(left: Sequence[int], counters: list[str], sums: list[str]) -> list[str]:
+    def nested(left: Sequence[int | str], counters: list[str], sums: list[str]) -> list[str]:
         if not left:
             return body(counters, list(sums))
         if left[0] == 1:

@@ -73,6 +73,7 @@ class _Writer:
         along, across = self.places[-1] / self.row, 0.9 * self.out / self.wide
         self.way = ALONG_ROW if along >= across else ACROSS
         self.functions: dict[str, str] = {}
+        self.names: dict[tuple[int, Shape], str] = {}
         self.declares: set[str] = set()
 
     def sizes(self, way: str) -> int:
@@ -191,9 +192,11 @@ class _Writer:
                 x = moved(w, Spot(image, (plane,)), [c], d)
                 total = moved(w, Spot(of_rows, (self.elements * wide,)), [c], d)
                 for first in range(0, some * self.elements, k):
-                    name = self._function(rows, first, min(k, some * self.elements - first))
+                    offsets = list(self._offsets(first, min(k, some * self.elements - first)))
+                    name = self._function(rows, tuple(at - offsets[0] for at in offsets))
+                    begin = shifted(w, x, offsets[0], d)
                     at = shifted(w, total, first * wide, d)
-                    w.do(f"call void @{name}(ptr {x}, ptr {here}, ptr {at})")
+                    w.do(f"call void @{name}(ptr {begin}, ptr {here}, ptr {at})")
 
     def _offsets(self, first: int, count: int) -> Iterator[int]:
         """Where elements of a window, and of those of the next channels, are in the image."""
@@ -207,10 +210,13 @@ class _Writer:
                 at += self.images.column(j) if axis == len(self.kernel) - 1 else j * steps[axis]
             yield at
 
-    def _function(self, rows: int, first: int, count: int) -> str:
-        name = f"KERNEL.{self.way}{rows}x{first}x{count}"
-        if name in self.functions:
-            return name
+    def _function(self, rows: int, offsets: Shape) -> str:
+        """The function for a tile; `offsets`: where its elements are in the image."""
+        if (rows, offsets) in self.names:
+            return self.names[rows, offsets]
+        name = f"KERNEL.{self.way}{rows}x{len(offsets)}.{len(self.names)}"
+        self.names[rows, offsets] = name
+        count = len(offsets)
         w, t, d, lanes = Writer(), self.tile, self.d, self.lanes
         along = self.way == ALONG_ROW
         wide = self.out * lanes if along else self.wide
@@ -222,7 +228,6 @@ class _Writer:
         sums = [t.load(w, at) for _, _, at in places]
         down = tuple(s * n for s, n in zip(self.stride, self.images.strides[1:], strict=False))
         plane = self.plane
-        offsets = list(self._offsets(first, count))
 
         def round_(counters: list[str], sums: list[str], valid: int = lanes) -> list[str]:
             x = moved(w, Spot("%x", (*down, lanes if along else 1)), counters, d)
