@@ -384,11 +384,11 @@ class _Tiles(_Kernel):
             target = self.at(w, self.panel, (v * lanes, 1))
             whole, rest = divmod(p.k, lanes)
             if whole:
-                name = self._turn(valid)
+                name = self._turn()
                 with w.loop(whole * lanes, lanes) as k:
-                    self._call_turn(w, name, source, target, k, wide)
+                    self._call_turn(w, name, source, target, k, wide, valid)
                 if rest:  # the last block again, further back
-                    self._call_turn(w, name, source, target, p.k - lanes, wide)
+                    self._call_turn(w, name, source, target, p.k - lanes, wide, valid)
                 continue
             with w.loop(p.k) as k:
                 for r in range(lanes):
@@ -397,21 +397,24 @@ class _Tiles(_Kernel):
                     w.do(f"store {self.t} {x}, ptr {self.at(w, target, (k, wide), (r, 1))}")
 
     def _call_turn(
-        self, w: Writer, name: str, source: str, target: str, k: str | int, wide: int
+        self, w: Writer, name: str, source: str, target: str, k: str | int, wide: int, rows: int
     ) -> None:
         source, target = self.at(w, source, (k, 1)), self.at(w, target, (k, wide))
-        w.do(f"call void @{name}(ptr {source}, i64 {self.p.ldb}, ptr {target}, i64 {wide})")
+        ld = self.p.ldb
+        w.do(f"call void @{name}(ptr {source}, i64 {ld}, i64 {rows}, ptr {target}, i64 {wide})")
 
-    def _turn(self, valid: int) -> str:
+    def _turn(self) -> str:
         """The function that transposes a square of lanes x lanes; rows that are not there are
         copies of the last one.
         """
-        name = f"cp.turn.{self.p.dtype}x{self.lanes}.{valid}"
+        name = f"cp.turn.{self.p.dtype}x{self.lanes}"
         w, lanes = Writer(), self.lanes
         rows, at = [], "%from"
         for r in range(lanes):
-            if 0 < r < valid:
-                at = w.emit(f"getelementptr {self.t}, ptr {at}, i64 %ld")
+            if r:
+                there = w.emit(f"icmp ugt i64 %rows, {r}")
+                step_on = w.emit(f"select i1 {there}, i64 %ld, i64 0")
+                at = w.emit(f"getelementptr {self.t}, ptr {at}, i64 {step_on}")
             rows.append(self.load(w, at, lanes))
         step = 1
         while step < lanes:  # blocks of step x step change places
@@ -430,7 +433,7 @@ class _Tiles(_Kernel):
             if r:
                 at = w.emit(f"getelementptr {self.t}, ptr {at}, i64 %wide")
             self.store(w, x, at, lanes)
-        self.function(name, "ptr %from, i64 %ld, ptr %to, i64 %wide", w)
+        self.function(name, "ptr %from, i64 %ld, i64 %rows, ptr %to, i64 %wide", w)
         self.shared.add(self.functions.pop(name))
         return name
 
