@@ -101,3 +101,10 @@ def test_an_import_against_the_rules_is_found(line):
 def test_an_import_for_types_only_is_allowed():
     text = "if TYPE_CHECKING:\n    from clearprop.nn import Module\nfrom clearprop.core import Node"
     assert mistakes(ROOT / "core" / "tensor.py", text) == []
+
+
+def test_test_files_have_names_of_their_own():
+    """pytest takes two files of one name in different folders for one module."""
+    files = Path(__file__).parent.rglob("test_*.py")
+    names = [p.name for p in files]
+    assert sorted(set(names)) == sorted(names)
