@@ -39,8 +39,8 @@ def test_the_events_of_a_training_loop_in_order(heard):
     names = [event for event, _ in heard]
     assert names[:4] == ["module"] * 4 and "module" not in names[4:]
     step = [
-        "mode", "zero_grad", "backward", "backward done", "clip", "step", "step done", "schedule",
-        "export",
+        "mode", "zero_grad", "backward", "backward done", *["detach"] * 4, "clip", "step",
+        "step done", "schedule", "export",
     ]  # fmt: skip
     assert names[4:] == ["optimizer", "schedule", "import", *step, *step]
     clip = next(d for e, d in heard if e == "clip")
