@@ -85,6 +85,11 @@ def test_of_views_and_whole_planes():
     assert_native(f, x, exact=False)
     p |= {"kernel": (4, 3), "stride": (4, 3)}
     assert_native(lambda x: apply(pooling.SUM_POOL, x, **p), x, exact=False)
+    back = lambda x: apply(pooling.SUM_POOL_INPUT, x, size=(4, 3), **p) * 2
+    assert_native(back, x[..., :1, :1].copy())
+    p |= {"kernel": (3, 12), "stride": (3, 12)}
+    back = lambda x: apply(pooling.SUM_POOL_INPUT, x, size=(13, 38), **p)
+    assert_native(back, x[..., :3].copy())
     p |= {"kernel": (17, 33), "stride": (2, 1)}
     f = lambda x: apply(pooling.SUM_POOL, x.permute(3, 2, 0, 1), **p)
     assert_native(f, x, exact=False)

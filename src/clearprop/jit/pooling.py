@@ -15,10 +15,22 @@ from typing import Any
 from clearprop.graph import Var
 from clearprop.jit.access import Access, Shape
 from clearprop.jit.images import Images, fill
-from clearprop.jit.special import Code, Special, Spot, full_strides, loops, merged, moved, shifted
+from clearprop.jit.special import (
+    Code,
+    Special,
+    Spot,
+    full_strides,
+    loops,
+    merged,
+    moved,
+    shifted,
+    transfer,
+)
 from clearprop.jit.target import WIDEST, Target
 from clearprop.jit.tile import Tile, chunks, sums_over
 from clearprop.jit.writer import SIZES, Writer, splat, stored
+
+LARGEST_REPEAT = 8  # elements of a window in a row that are written as part of one vector
 
 
 @dataclass(frozen=True)
@@ -196,6 +208,12 @@ class SumPool(_Pool):
             here = moved(w, Spot(source, g.strides[-self.axes :]), rows, d)
             down = tuple(s * n for s, n in zip(at.stride, inner, strict=True))
             there = moved(w, Spot(end, down), rows, d)
+            if k > LARGEST_REPEAT:
+                sizes = [at.places[-1], *at.kernel]
+                from_strides = (g.strides[-1], *(0,) * self.axes)
+                place_of = Spot(there, (at.stride[-1], *inner))
+                transfer(w, target, sizes, d, Spot(here, from_strides), place_of, "set")
+                return
             for j, width in chunks(w, at.places[-1], t.lanes):
                 short, long = f"<{width} x {t.element}>", f"<{width * k} x {t.element}>"
                 place = moved(w, Spot(here, (1,)), [j], d)
@@ -284,8 +302,8 @@ def _is_direct(at: Windows, x: Access) -> bool:
 def _is_apart(at: Windows, g: Access) -> bool:
     """Whether windows lie side by side, and so do the elements of g."""
     packed = g.shape[-1] == 1 or g.strides[-1] == 1
-    few = at.kernel[-1] <= 8 and math.prod(at.kernel) <= 64
-    return packed and few and at.kernel == at.stride and at.inside
+    few = at.kernel[-1] > LARGEST_REPEAT or (packed and math.prod(at.kernel) <= 64)
+    return few and at.kernel == at.stride and at.inside
 
 
 @dataclass(eq=False)
