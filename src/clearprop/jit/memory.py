@@ -17,8 +17,9 @@ import numpy as np
 from clearprop.core import TABLE, Aval
 from clearprop.graph import Equation, Graph, Var
 from clearprop.jit.access import Access, whole
+from clearprop.jit.members import copy
 from clearprop.jit.nest import Nest
-from clearprop.jit.schedule import Callback, Kernel, Product, Schedule, copy, makes, reads_of
+from clearprop.jit.schedule import Callback, Kernel, Product, Schedule, makes, reads_of
 from clearprop.jit.special import Special
 from clearprop.jit.stages import Stages, crossing
 

@@ -12,10 +12,20 @@ from dataclasses import dataclass, field
 
 from clearprop.core import Aval, Contract, Indexed, Map, Pool, Reduce, View
 from clearprop.graph import Equation, Graph, Var
-from clearprop.graph.formula import Call, Constant, Input, Tree, formula_of
-from clearprop.jit.access import Access, Shape, row_major, squeezed, through, whole
+from clearprop.graph.formula import Call, Constant, Input, Tree
+from clearprop.jit.access import Access, row_major, squeezed, through, whole
 from clearprop.jit.correlation import Convolve
-from clearprop.jit.expressions import why_not
+from clearprop.jit.members import (
+    add_by_choice,
+    choice,
+    copy,
+    elementwise,
+    filled,
+    joined,
+    mapped,
+    reduction,
+    whole_windows,
+)
 from clearprop.jit.nest import LARGEST, Counter, Member, Nest, Read, read_of
 from clearprop.jit.special import Special
 from clearprop.jit.specials import special_of
@@ -139,7 +149,7 @@ class _Scheduler:
             return
         if isinstance(kind, Pool) and (kind.combine, kind.part) == ("add", "input"):
             shape = equation.output.aval.shape
-            axes = len(_whole_windows(equation, shape))
+            axes = len(whole_windows(equation, shape))
             if axes:  # every element of a plane is the same
                 (g,) = inputs
                 strides = g.strides[:-axes] + (0,) * axes
@@ -189,7 +199,7 @@ class _Scheduler:
         self.access[out] = whole(out)
         if name == "unslice":
             p = equation.params
-            fill = _fill(equation, out)
+            fill = filled(equation, out)
             self._append(Nest(fill.space, [fill], {}))
             self._part(equation, inputs[0], out, p["starts"], p["steps"])
         elif name == "concat":
@@ -224,21 +234,21 @@ class _Scheduler:
         if _is_empty(equation):
             return "there are no elements"
         if isinstance(kind, Map):
-            return _map(equation, inputs)
+            return mapped(equation, inputs)
         if isinstance(kind, Reduce) and kind.combine in COMBINES and _is_reduction(equation):
-            return _reduction(equation, inputs, kind.combine)
+            return reduction(equation, inputs, kind.combine)
         if isinstance(kind, Reduce) and kind.combine in ARGUMENTS:
             return self._argument(equation, inputs[0], ARGUMENTS[kind.combine])
         if isinstance(kind, Pool) and kind.combine == "add" and not kind.part:
-            dims = _whole_windows(equation, inputs[0].shape)
+            dims = whole_windows(equation, inputs[0].shape)
             if dims:
                 (x,) = inputs
-                return _joined(equation, Input(0), (read_of(x),), x.shape, dims, "add")
+                return joined(equation, Input(0), (read_of(x),), x.shape, dims, "add")
         if isinstance(kind, Indexed) and kind.along:
             at = self.place.get(inputs[0].base, -1)
             made_by_loops = at >= 0 and isinstance(self.kernels[at], Nest)
             widest = WIDEST_CHOICE if made_by_loops or kind.writes else WIDEST_LOOK
-            return (_add_by_choice if kind.writes else _choice)(equation, inputs, widest)
+            return (add_by_choice if kind.writes else choice)(equation, inputs, widest)
         return getattr(kind, "why", f"{equation.prim.name} has no loops yet")
 
     def _argument(self, equation: Equation, x: Access, combine: str) -> Member | str:
@@ -250,16 +260,16 @@ class _Scheduler:
         if d.short == "f16":
             return "float16 is a type for storage"
         if x.shape[dim] == 1:
-            return _elementwise(equation, Constant(0), (), equation.output)
+            return elementwise(equation, Constant(0), (), equation.output)
         kept = tuple(1 if i == dim else n for i, n in enumerate(x.shape))
         best = Var(Aval(kept, d))
         self.access[best] = whole(best)
-        self._join(_joined(equation, Input(0), (read_of(x),), x.shape, {dim}, combine, best))
+        self._join(joined(equation, Input(0), (read_of(x),), x.shape, {dim}, combine, best))
         spread = Access(best, 0, x.shape, row_major(kept))
         is_best = Call("or", (Call("eq", (Input(0), Input(1))), Call("ne", (Input(0), Input(0)))))
         tree = Call("select", (is_best, Input(2), Constant(x.shape[dim])))
         operands = (read_of(x), read_of(spread), Counter(squeezed(x.shape).index(dim)))
-        return _joined(equation, tree, operands, x.shape, {dim}, "min")
+        return joined(equation, tree, operands, x.shape, {dim}, "min")
 
     def _join(self, member: Member) -> None:
         """Put a member into the first nest that takes it, else into a new one."""
@@ -359,19 +369,6 @@ class _Scheduler:
         return Read(x.base, x.offset, (1,))
 
 
-def copy(equation: Equation, x: Access, out: Var) -> Member:
-    """out as the elements of x in order, whatever its shape."""
-    axes = squeezed(x.shape)
-    strides = row_major(x.shape)
-    space = tuple(x.shape[i] for i in axes)
-    return Member(equation, Input(0), (read_of(x),), out, space, tuple(strides[i] for i in axes))
-
-
-def _fill(equation: Equation, out: Var) -> Member:
-    space = tuple(n for n in out.aval.shape if n != 1)
-    return Member(equation, Constant(0), (), out, space, row_major(space), alone=True)
-
-
 def _form(equation: Equation) -> str:
     return getattr(equation.prim.lower, "form", "")
 
@@ -386,114 +383,6 @@ def _is_empty(equation: Equation) -> bool:
 
 def _is_reduction(equation: Equation) -> bool:
     return "keepdim" in equation.params
-
-
-def _whole_windows(equation: Equation, shape: Shape) -> set[int]:
-    """The axes of windows that are as large as they."""
-    p = equation.params
-    first = len(shape) - len(p["kernel"])
-    if p["kernel"] != shape[first:] or any(map(any, p["padding"])):
-        return set()
-    return set(range(first, len(shape)))
-
-
-def _map(equation: Equation, inputs: tuple[Access, ...]) -> Member | str:
-    out = equation.output
-    try:
-        tree = formula_of(equation.prim, equation.params)
-    except ValueError as reason:
-        return str(reason)
-    dtypes = [v.aval.dtype.short for v in equation.inputs]
-    missing = why_not(tree, dtypes, out.aval.dtype.short)
-    if missing:
-        return missing
-    return _elementwise(equation, tree, tuple(map(read_of, inputs)), out)
-
-
-def _elementwise(
-    equation: Equation, tree: Tree, operands: tuple[Read | Counter, ...], out: Var
-) -> Member:
-    space = tuple(n for n in out.aval.shape if n != 1)
-    return Member(equation, tree, operands, out, space, row_major(space))
-
-
-def _reduction(equation: Equation, inputs: tuple[Access, ...], combine: str) -> Member | str:
-    (x,), out = inputs, equation.output
-    d, to = equation.inputs[0].aval.dtype, out.aval.dtype
-    if "f16" in (d.short, to.short):
-        return "float16 is a type for storage"
-    tree: Tree = Input(0) if d is to else Call("cast", (Input(0), Constant(to)))
-    dims = {i % max(1, len(x.shape)) for i in equation.params["dim"]}
-    return _joined(equation, tree, (read_of(x),), x.shape, dims, combine)
-
-
-def _joined(
-    equation: Equation,
-    tree: Tree,
-    operands: tuple[Read | Counter, ...],
-    shape: Shape,
-    dims: set[int],
-    combine: str,
-    out: Var | None = None,
-) -> Member:
-    """Join tree(operands), taken over `shape`, along dims."""
-    axes = squeezed(shape)
-    kept = row_major(tuple(1 if i in dims else n for i, n in enumerate(shape)))
-    reduced = frozenset(j for j, i in enumerate(axes) if i in dims)
-    return Member(
-        equation, tree, operands, out or equation.output,
-        space=tuple(shape[i] for i in axes),
-        write=tuple(kept[i] for i in axes),
-        combine=combine if reduced else None,
-        reduced=reduced,
-    )  # fmt: skip
-
-
-def _choice(equation: Equation, inputs: tuple[Access, ...], widest: int) -> Member | str:
-    """One element of each row, by looking at all of the row: joins the loops around it."""
-    x, index = inputs
-    dim = equation.params["dim"] % max(1, len(x.shape))
-    if not x.shape or index.shape[dim] != 1 or not 1 < x.shape[dim] <= widest:
-        return "gathers by index"
-    shape = tuple(x.shape[i] if i == dim else n for i, n in enumerate(index.shape))
-    x = Access(x.base, x.offset, shape, _strides(x, shape))
-    index = Access(index.base, index.offset, shape, _strides(index, shape))
-    axis = squeezed(shape).index(dim)
-    chosen = Call("eq", (Input(2), _checked(Input(1), x.shape[dim], equation)))
-    tree = Call("select", (chosen, Input(0), Constant(0)))
-    operands = (read_of(x), read_of(index), Counter(axis))
-    if equation.output.aval.dtype.short == "f16":
-        return "float16 is a type for storage"
-    return _joined(equation, tree, operands, shape, {dim}, "add")
-
-
-def _add_by_choice(equation: Equation, inputs: tuple[Access, ...], widest: int) -> Member | str:
-    """base with one element of each row changed, as a choice at every element."""
-    base, index, src = inputs
-    dim = equation.params["dim"] % max(1, len(base.shape))
-    shape = base.shape
-    same = all(index.shape[i] == n for i, n in enumerate(shape) if i != dim)
-    if not shape or index.shape[dim] != 1 or not same or not 1 < shape[dim] <= widest:
-        return "scatters by index"
-    if equation.output.aval.dtype.short == "f16":
-        return "float16 is a type for storage"
-    at = Access(index.base, index.offset, shape, _strides(index, shape))
-    added = Access(src.base, src.offset, shape, src.strides)
-    axis = squeezed(shape).index(dim)
-    chosen = Call("eq", (Input(3), _checked(Input(1), shape[dim], equation)))
-    tree = Call("select", (chosen, Call("add", (Input(0), Input(2))), Input(0)))
-    operands = (read_of(base), read_of(at), read_of(added), Counter(axis))
-    return _elementwise(equation, tree, operands, equation.output)
-
-
-def _strides(x: Access, shape: Shape) -> Shape:
-    """The strides of x for a shape that has 1 in places where x has more."""
-    return tuple(s if n != 1 else 0 for s, n in zip(x.strides, shape, strict=True))
-
-
-def _checked(index: Tree, size: int, equation: Equation) -> Tree:
-    """An index as int64 that must be in range(size)."""
-    return Call("checked", (index, Constant((size, equation))))
 
 
 # ---------------------------------------------------------------------- before and after
