@@ -2,6 +2,7 @@
 
 import copy
 import gc
+import threading
 import weakref
 
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 
 import clearprop as cp
 from clearprop import nn
+from clearprop.jit import compiled
 
 
 def energy(x, y):
@@ -120,3 +122,51 @@ def test_a_compiled_function_is_an_object_like_others():
     del f, other
     gc.collect()
     assert there() is None
+
+
+def test_a_thread_that_has_ended_says_nothing_about_the_next():
+    layer = nn.Linear(2, 1)
+    f = cp.compile(lambda x: layer(x))
+    x, found = cp.ones(3, 2), []
+
+    def without_gradients():
+        cp.core.local.c.grad = False  # and the thread ends like that
+        for _ in range(3):
+            found.append(f(x).requires_grad)
+
+    def with_gradients():
+        found.append(f(x).requires_grad)
+
+    for _ in range(5):
+        for work in (without_gradients, with_gradients):
+            thread = threading.Thread(target=work)
+            thread.start()
+            thread.join()
+    assert found == [False, False, False, True] * 5
+
+
+def test_threads_that_take_turns_each_go_to_machine_code(monkeypatch):
+    made = []
+    real = compiled.Binding
+
+    def binding(*args):
+        made.append(threading.get_ident())
+        return real(*args)
+
+    monkeypatch.setattr(compiled, "Binding", binding)
+    f, x = cp.compile(lambda x: (x * x).sum()), cp.ones(4)
+    turn, wrong = threading.Barrier(3), []
+
+    def work():
+        for _ in range(20):
+            turn.wait()
+            if f(x).item() != 4.0:
+                wrong.append(1)
+
+    threads = [threading.Thread(target=work) for _ in range(3)]
+    for t in threads:
+        t.start()
+    for t in threads:
+        t.join()
+    assert not wrong and 3 <= len(made) <= 9  # now and then one finds another at work
+    assert sum(v.all_calls for k in f.versions.values() for v in k) == 60

@@ -91,7 +91,7 @@ class Scope:
 class Context:
     """State of one thread. `interpreter` None is the eager one, inlined in `core.apply`."""
 
-    __slots__ = ("anomaly", "grad", "inference", "interpreter", "run", "scope")
+    __slots__ = ("__weakref__", "anomaly", "grad", "inference", "interpreter", "run", "scope")
 
     def __init__(self) -> None:
         quiet = contextvars.copy_context()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import functools
 import sys
+import weakref
 from collections import deque
 from collections.abc import Callable
 from typing import Any
@@ -57,7 +58,7 @@ class Binding:
             "step": builtin.code().address("steps") if many else program.entry,
             "table": self.table.ctypes.data,
             "context": id(local.c),
-            "thread": _thread(),
+            "thread": this_thread(),
             "grad_mode": id(local.c.grad),
             "fail": id(fail),
             "release": int(
@@ -65,7 +66,6 @@ class Binding:
             ),
             "many": int(isinstance(traced.result, tuple)),
         }
-        self.keep.append(local.c)
         self._table("arguments", self._arguments(args))
         self._table("tensors", self._tensors(args))
         self._table("apart", self._apart(tensors_in(args)))
@@ -81,6 +81,7 @@ class Binding:
             self.record[record.FIELDS.index(name)] = value
         self.refresh()
         self._set("enabled", 1)
+        self.context = weakref.ref(local.c, functools.partial(_disable, self.record))
 
     def __del__(self) -> None:
         for kept in self.outputs[:, 5:].ravel() if not sys.is_finalizing() else ():
@@ -307,6 +308,11 @@ def why_not(traced: Traced, program: Program, args: tuple[Any, ...]) -> str | No
     return None
 
 
+def _disable(numbers: np.ndarray, _: Any) -> None:
+    """The thread of a record has ended; another one may get its place in memory."""
+    numbers[record.FIELDS.index("enabled")] = 0
+
+
 def _packed(draw: Callable[[], Any], d: np.dtype) -> np.ndarray:
     return np.ascontiguousarray(draw(), d)
 
@@ -320,7 +326,8 @@ def _all_tensors(parts: tuple[Any, ...]) -> bool:
     return all(type(x) is Tensor for x in parts)
 
 
-def _thread() -> int:
+def this_thread() -> int:
+    """The address by which CPython knows the running thread."""
     get = ctypes.pythonapi.PyThreadState_Get
     get.restype = ctypes.c_void_p
     return int(get())

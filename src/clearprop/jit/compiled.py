@@ -27,7 +27,7 @@ from clearprop.jit.guards import Names
 
 if find_spec("llvmlite"):
     from clearprop.jit import watch
-    from clearprop.jit.binding import Binding, Direct, Entry, why_not
+    from clearprop.jit.binding import Binding, Direct, Entry, this_thread, why_not
     from clearprop.jit.program import Program
     from clearprop.jit.version import Version, described, is_packed, log
 else:
@@ -88,8 +88,10 @@ class Compiled(NativeCallable):
 
     def _run(self, version: Version, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """A call of a version, and the next one without Python."""
-        if version.binding is not None and not self._again and not watch.wanted():
-            version.binding.refresh()
+        mine = version.bindings.get(this_thread())
+        waits = mine is not None and bool(version.program.busy[0])  # for another thread's call
+        if mine is not None and not self._again and not watch.wanted():
+            mine.refresh()
             self._again = True
             try:
                 return self(*args, **kwargs)
@@ -99,41 +101,44 @@ class Compiled(NativeCallable):
         if version.overlaps(given) or version.adds_to_arguments(given):
             return self.function(*args, **kwargs)
         result = version.run(given)
-        if not watch.wanted():
+        if not waits and not watch.wanted():
             self._bind(version, args, kwargs)
         return result
 
     def _bind(self, version: Version, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        """Make the next call of this kind go without Python, if it can."""
-        self._unbind(version)
+        """Make this thread's next call of this kind go without Python, if it can."""
+        ended = [t for t, b in version.bindings.items() if b.context() is None]
+        for thread in (this_thread(), *ended):
+            self._retire(version, version.bindings.pop(thread, None), self._entry)
         version.unbound = (
             "it has keyword arguments"
             if kwargs
             else (why_not(version.traced, version.program, args) or "")
         )
         if not version.unbound:
-            version.binding = Binding(
+            binding = version.bindings[this_thread()] = Binding(
                 version.traced, version.program, version.names, args, self.gradients,
                 version.program.fail,
             )  # fmt: skip
-            self._entry.add(version.binding)
+            self._entry.add(binding)
+
+    def _retire(self, version: Version, binding: Binding | None, entry: Entry | None) -> None:
+        if binding is not None and entry is not None:
+            version.calls += binding.calls
+            entry.remove(binding)
 
     def _unbind(self, version: Version) -> None:
         """Let calls of a version go through Python again."""
-        version.calls = version.all_calls
-        self._entry.remove(version.binding)
+        for binding in version.bindings.values():
+            self._retire(version, binding, self._entry)
         for k, binding in version.bound.items():
-            if k in self._entries:
-                self._entries[k].remove(binding)
-        version.binding = None
+            self._retire(version, binding, self._entries.get(k))
+        version.bindings.clear()
         version.bound.clear()
 
     def _bind_many(self, version: Version, k: int, batches: tuple[Any, ...]) -> None:
         """Make the next k steps of this kind in one call go without Python, if they can."""
-        old = version.bound.pop(k, None)
-        if old is not None:
-            version.calls += old.calls
-            self._entries[k].remove(old)
+        self._retire(version, version.bound.pop(k, None), self._entries.get(k))
         first = map_tensors(functools.partial(_entry, 0), batches)
         packed = all(is_packed(t.value) for t in tensors_in(batches))
         if not batches or not packed or why_not(version.traced, version.program, first):

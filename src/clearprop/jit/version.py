@@ -37,7 +37,7 @@ class Version:
     reason: str
     seconds: float
     calls: int = 0
-    binding: Binding | None = None
+    bindings: dict[int, Binding] = field(default_factory=dict)  # of threads that call it
     unbound: str = ""  # why calls go through Python
     targets: list[int | None] = field(default_factory=list)  # arguments whose gradients are set
     waiting: Future[Program] | None = None  # compiled in another thread; no program until then
@@ -64,7 +64,7 @@ class Version:
 
     @property
     def all_calls(self) -> int:
-        bound = [*self.bound.values(), *([self.binding] if self.binding else [])]
+        bound = [*self.bound.values(), *self.bindings.values()]
         return self.calls + sum(binding.calls for binding in bound)
 
     def changed(self) -> str | None:
