@@ -20,6 +20,7 @@ from clearprop.jit.tile import Tile, chunks, sums_over
 from clearprop.jit.writer import Writer
 
 ALONG_ROW, ACROSS = "along", "across"
+LONG = 16  # elements of a row of the kernel that are written out one by one
 
 
 @dataclass(frozen=True)
@@ -274,32 +275,42 @@ class Correlator:
         return name
 
     def _deep(
-        self,
-        w: Writer,
-        count: int,
-        body: Callable[[str, str, list[str]], list[str]],
-        taps: int,
+        self, w: Writer, count: int, body: Callable[[str, str, int, list[str]], None], taps: int
     ) -> list[str]:
-        """Sums over channels and the kernel's outer axes: body(image, weights, sums) gives what
-        they are after one row of the kernel.
+        """Sums over channels and the kernel's elements: body(image, weights, n, sums) adds n of a
+        row of the kernel.
         """
-        g = self.g
+        g, d = self.g, self.d
         sizes: list[int | str] = [g.channels, *g.kernel[:-1]]
         if g.rows and taps and any(b[3] != (0, g.kernel[-2]) for b in g.blocks(1)):
             sizes[-1] = "%n"
-        if not taps or 0 in sizes:
+        if not taps or 0 in sizes or not g.kernel[-1]:
             return ["zeroinitializer"] * count
-        strides = self._weight_strides[:-1]
+        strides = self._weight_strides
         steps = [g.image.strides[0]]
         steps += [e * s for e, s in zip(g.dilation, g.image.strides[1:], strict=False)]
+        # a long row in pieces whose elements lie alike
+        parts = g.image.parts
+        piece = g.kernel[-1] if g.kernel[-1] <= LONG else parts * max(1, LONG // (2 * parts))
+        whole, rest = divmod(g.kernel[-1], piece)
+        ahead = piece * g.dilation[-1] // parts
 
         def inner(counters: list[str], sums: list[str]) -> list[str]:
-            x = moved(w, Spot("%x", tuple(steps)), counters, self.d)
-            v = moved(w, Spot("%w", strides), counters, self.d)
-            return body(x, v, sums)
+            x = moved(w, Spot("%x", tuple(steps)), counters, d)
+            v = moved(w, Spot("%w", strides), counters, d)
 
-        zero = "zeroinitializer"
-        return sums_over(w, sizes, [zero] * count, self.tile.kind, inner)
+            def pieces(i: list[str], sums: list[str]) -> list[str]:
+                here = moved(w, Spot(x, (ahead,)), i, d)
+                body(here, moved(w, Spot(v, (piece * strides[-1],)), i, d), piece, sums)
+                return sums
+
+            sums = sums_over(w, [whole], sums, self.tile.kind, pieces)
+            if rest:
+                far = shifted(w, v, whole * piece * strides[-1], d)
+                body(shifted(w, x, whole * ahead, d), far, rest, sums)
+            return sums
+
+        return sums_over(w, sizes, ["zeroinitializer"] * count, self.tile.kind, inner)
 
     def _tile_along(self, w: Writer, r: int, h: int, width: int, taps: int) -> None:
         """r channels, h rows, `width` neighbours in each."""
@@ -308,8 +319,8 @@ class Correlator:
         o, along = g.kernel_strides[0], g.kernel_strides[-1]
         down = g.down[-1] if g.down else 0
 
-        def row(x: str, v: str, sums: list[str]) -> list[str]:
-            for j in range(g.kernel[-1]):
+        def row(x: str, v: str, n: int, sums: list[str]) -> None:
+            for j in range(n):
                 here = shifted(w, x, g.reach((*(0,) * (len(g.kernel) - 1), j)), self.d)
                 xs = [
                     t.load(w, shifted(w, here, i * down + q * self.lanes, self.d))
@@ -321,7 +332,6 @@ class Correlator:
                     for b, xv in enumerate(xs):
                         at = a * len(xs) + b
                         sums[at] = t.fma(w, one, xv, sums[at])
-            return sums
 
         sums = self._deep(w, r * h * vectors, row, taps)
         plane = math.prod(g.places)
@@ -342,8 +352,8 @@ class Correlator:
         down = g.down[-1] if g.down else 0
         wide = self.wide
 
-        def row(x: str, v: str, sums: list[str]) -> list[str]:
-            for j in range(g.kernel[-1]):
+        def row(x: str, v: str, n: int, sums: list[str]) -> None:
+            for j in range(n):
                 here = shifted(w, x, g.reach((*(0,) * (len(g.kernel) - 1), j)), self.d)
                 ws = [
                     t.load(w, shifted(w, v, j * wide + q * lanes, self.d)) for q in range(vectors)
@@ -354,7 +364,6 @@ class Correlator:
                         for q, wv in enumerate(ws):
                             at = (i * width + p) * vectors + q
                             sums[at] = t.fma(w, one, wv, sums[at])
-            return sums
 
         sums = self._deep(w, h * width * vectors, row, taps)
         plane = math.prod(g.places)

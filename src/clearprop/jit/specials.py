@@ -50,9 +50,8 @@ def _pool(equation: Equation, inputs: tuple[Access, ...], kind: Pool) -> Special
     windows = windows_of(size, places, p)
     if kind.combine == "add":
         return SumPool(equation, inputs, out, windows=windows, adjoint=kind.part == "input")
-    if not windows.meet:
+    if not windows.meet or math.prod(p["kernel"]) > LARGEST_WINDOW:
         return None
     if not kind.part:
-        few = math.prod(p["kernel"]) <= LARGEST_WINDOW
-        return MaxPool(equation, inputs, out, more=tuple(more), windows=windows) if few else None
+        return MaxPool(equation, inputs, out, more=tuple(more), windows=windows)
     return ByWinner(equation, inputs, out, windows=windows, reads=kind.part == "pick")
