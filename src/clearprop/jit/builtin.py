@@ -325,7 +325,7 @@ def _take_again(t: RecordText, entry: str, array: str, slot: str) -> None:
     only_if(t.same(t.at(array, BASE), "null"))
     only_if(t.same(t.at(array, ARRAY_WEAKREFS), "null"))
     _sizes(t, t.at(array, DIMENSIONS), t.at(entry, 16), axes, only_if)
-    t.do(f"call void @Py_IncRef(ptr {array})")
+    t.retain(array)
     t.do(f"store ptr {array}, ptr {slot}")
     t.do(f"br label %{after}")
     t.block(after)
@@ -333,7 +333,7 @@ def _take_again(t: RecordText, entry: str, array: str, slot: str) -> None:
 
 def _new_array(t: RecordText, entry: str, slot: str) -> None:
     descriptor = t.at(entry, 0)
-    t.do(f"call void @Py_IncRef(ptr {descriptor})")
+    t.retain(descriptor)
     array = t.let(
         f"call ptr @clearprop_new_array(ptr {t.field('ndarray')}, ptr {descriptor},"
         f" i32 {t.at(entry, 8, 'i32')}, ptr {t.at(entry, 16)}, ptr null, ptr null, i32 0,"
@@ -344,7 +344,7 @@ def _new_array(t: RecordText, entry: str, slot: str) -> None:
         t.block(f"dead{t.count}")
     t.do(f"store ptr {array}, ptr {slot}")
     with t.when(t.let(f"icmp ne i64 {t.at(entry, 32, 'i64')}, 0")):
-        t.do(f"call void @Py_IncRef(ptr {array})")
+        t.retain(array)
         newer, older = (t.let(f"getelementptr i8, ptr {entry}, i64 {k}") for k in (40, 48))
         first, second = t.let(f"load ptr, ptr {newer}"), t.let(f"load ptr, ptr {older}")
         t.do(f"store ptr {array}, ptr {newer}")
@@ -397,7 +397,7 @@ def _effects(t: RecordText) -> None:
         at = t.let(f"getelementptr i8, ptr {t.at(entry, 0)}, i64 {t.field('at_grad', 'i64')}")
         gradient, now = t.at(entry, 8), t.let(f"load ptr, ptr {at}")
         with t.when(t.let(f"icmp ne ptr {now}, {gradient}")):
-            t.do(f"call void @Py_IncRef(ptr {gradient})")
+            t.retain(gradient)
             t.do(f"store ptr {gradient}, ptr {at}")
             with t.when(t.let(f"icmp ne ptr {now}, null")):
                 t.do(f"call void @Py_DecRef(ptr {now})")
@@ -452,8 +452,8 @@ def _give(t: RecordText) -> None:
     with t.each("outputs") as (i, _entry):
         made = t.let(f"call ptr @PyType_GenericAlloc(ptr {tensor}, i64 0)")
         array = t.let(f"load ptr, ptr {t.let(f'getelementptr ptr, ptr %results, i64 {i}')}")
+        t.retain(none, 3)
         for name in ("at_node", "at_cell", "at_view"):
-            t.do(f"call void @Py_IncRef(ptr {none})")
             at = t.let(f"getelementptr i8, ptr {made}, i64 {t.field(name, 'i64')}")
             t.do(f"store ptr {none}, ptr {at}")
         at = t.let(f"getelementptr i8, ptr {made}, i64 {t.field('at_value', 'i64')}")
@@ -471,7 +471,7 @@ def _give(t: RecordText) -> None:
     t.block("give_one")
     found = t.let(f"select i1 {empty}, ptr {none}, ptr {one}")
     with t.when(empty):
-        t.do(f"call void @Py_IncRef(ptr {none})")
+        t.retain(none)
     t.do(f"ret ptr {found}")
 
 

@@ -4,6 +4,7 @@ and how code that reads one is written.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -66,6 +67,14 @@ class RecordText:
         """What lies some bytes behind an address."""
         at = self.let(f"getelementptr i8, ptr {base}, i64 {offset}")
         return self.let(f"load {kind}, ptr {at}")
+
+    def retain(self, x: str, times: int = 1) -> None:
+        """One reference to an object more; later Pythons have objects that are not counted."""
+        if sys.version_info >= (3, 12):
+            self.lines += [f"  call void @Py_IncRef(ptr {x})"] * times
+            return
+        count = self.let(f"load i64, ptr {x}")
+        self.do(f"store i64 {self.let(f'add i64 {count}, {times}')}, ptr {x}")
 
     def same(self, a: str, b: str, kind: str = "ptr") -> str:
         return self.let(f"icmp eq {kind} {a}, {b}")
