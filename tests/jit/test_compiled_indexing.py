@@ -161,3 +161,30 @@ def test_a_network_that_begins_with_an_embedding():
 
     index, y = cp.randint(0, 30, (16, 4)), cp.randint(0, 5, (16,))
     np.testing.assert_allclose(run(True), run(False), rtol=1e-4)
+
+
+@pytest.mark.parametrize("reduce", ["prod", "amax", "amin", "mean", "sum"])
+@pytest.mark.parametrize("dtype", [cp.float32, cp.int64, cp.int8])
+def test_scatters_of_every_kind(reduce, dtype):
+    if reduce == "mean" and dtype is not cp.float32:
+        return
+    x = cp.from_numpy(RNG.integers(1, 5, (6, 40))).to(dtype)
+    values = cp.from_numpy(RNG.integers(1, 5, (9, 35))).to(dtype)
+    if dtype is cp.float32:
+        values[2, 3] = float("nan")
+    f = lambda x, i, v: cp.scatter_reduce(x, 0, i, v, reduce)
+    assert_native(f, x, index(6, 9, 35), values)
+    f = lambda x, i, v: cp.scatter_reduce(x, 1, i, v, reduce, include_self=False)
+    assert_native(f, x, index(40, 6, 35), values[:6])
+
+
+@pytest.mark.parametrize("shape", [(5, 7), (4, 1, 3)])
+def test_one_index_in_each_row(shape):
+    x, one = cp.from_numpy(RNG.standard_normal(shape)), (*shape[:-1], 1)
+    i, values = index(shape[-1], *one), cp.from_numpy(RNG.standard_normal(one))
+    assert_native(lambda x, i, v: cp.scatter(x, -1, i, v), x, i, values)
+    assert_native(lambda x, i, v: cp.scatter_add(x, -1, i, v), x, i, values)
+    for reduce in ("prod", "amax", "amin"):
+        f = lambda x, i, v: cp.scatter_reduce(x, -1, i, v, reduce)  # noqa: B023
+        assert_native(f, x, i, values)
+    assert_native(lambda x, i: cp.gather(x * 2, -1, i), x, i)

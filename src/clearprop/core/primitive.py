@@ -55,8 +55,9 @@ class Scan:
 
 @dataclass(frozen=True)
 class Indexed:
-    """Reads elements at integer indices, or (`writes`) overwrites them ("set") or adds to them
-    ("add"). Indices are the trailing inputs, one for each leading axis of the first input; or
+    """Reads elements at integer indices, or (`writes`) overwrites them ("set"), adds to them
+    ("add"), multiplies them ("mul") or keeps the larger or smaller one, as the param `largest` says
+    ("extreme"). Indices are the trailing inputs, one for each leading axis of the first input; or
     (`along`) the second input, for every element its index along the param `dim`.
     """
 

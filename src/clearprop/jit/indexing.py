@@ -37,9 +37,18 @@ def by_index(equation: Equation, inputs: tuple[Access, ...], kind: Indexed) -> S
         straight = (0,) * len(lead) + bases[len(rest) :]
     return ByIndex(
         equation, inputs, equation.output, 0 if kind.writes else None,
-        combine=kind.writes, space=space, indices=indices, axes=axes, straight=straight,
-        values=values,
+        combine=written_as(equation) if kind.writes else None, space=space, indices=indices,
+        axes=axes, straight=straight, values=values,
     )  # fmt: skip
+
+
+def written_as(equation: Equation) -> str:
+    """How an equation of this kind joins what it writes with what was there."""
+    kind = equation.prim.lower
+    assert isinstance(kind, Indexed) and kind.writes
+    if kind.writes == "extreme":
+        return "max" if equation.params["largest"] else "min"
+    return kind.writes
 
 
 @dataclass(eq=False)

@@ -6,6 +6,7 @@ from clearprop.graph import Equation, Var
 from clearprop.graph.formula import Call, Constant, Input, Tree, formula_of
 from clearprop.jit.access import Access, Shape, row_major, squeezed
 from clearprop.jit.expressions import why_not
+from clearprop.jit.indexing import written_as
 from clearprop.jit.nest import Counter, Member, Read, read_of
 
 
@@ -101,8 +102,9 @@ def choice(equation: Equation, inputs: tuple[Access, ...], widest: int) -> Membe
     return joined(equation, tree, operands, shape, {dim}, "add")
 
 
-def add_by_choice(equation: Equation, inputs: tuple[Access, ...], widest: int) -> Member | str:
+def write_by_choice(equation: Equation, inputs: tuple[Access, ...], widest: int) -> Member | str:
     """base with one element of each row changed, as a choice at every element."""
+    combine = written_as(equation)
     base, index, src = inputs
     dim = equation.params["dim"] % max(1, len(base.shape))
     shape = base.shape
@@ -112,11 +114,13 @@ def add_by_choice(equation: Equation, inputs: tuple[Access, ...], widest: int) -
     if equation.output.aval.dtype.short == "f16":
         return "float16 is a type for storage"
     at = Access(index.base, index.offset, shape, _strides(index, shape))
-    added = Access(src.base, src.offset, shape, src.strides)
+    once = tuple(0 if i == dim else s for i, s in enumerate(src.strides))
+    given = Access(src.base, src.offset, shape, once)
     axis = squeezed(shape).index(dim)
     chosen = Call("eq", (Input(3), _checked(Input(1), shape[dim], equation)))
-    tree = Call("select", (chosen, Call("add", (Input(0), Input(2))), Input(0)))
-    operands = (read_of(base), read_of(at), read_of(added), Counter(axis))
+    new = Input(2) if combine == "set" else Call(combine, (Input(0), Input(2)))
+    tree = Call("select", (chosen, new, Input(0)))
+    operands = (read_of(base), read_of(at), read_of(given), Counter(axis))
     return elementwise(equation, tree, operands, equation.output)
 
 

@@ -16,7 +16,6 @@ from clearprop.graph.formula import Call, Constant, Input, Tree
 from clearprop.jit.access import Access, row_major, squeezed, through, whole
 from clearprop.jit.correlation import Convolve
 from clearprop.jit.members import (
-    add_by_choice,
     choice,
     copy,
     elementwise,
@@ -25,6 +24,7 @@ from clearprop.jit.members import (
     mapped,
     reduction,
     whole_windows,
+    write_by_choice,
 )
 from clearprop.jit.nest import LARGEST, Counter, Member, Nest, Read, read_of
 from clearprop.jit.special import Special
@@ -248,7 +248,7 @@ class _Scheduler:
             at = self.place.get(inputs[0].base, -1)
             made_by_loops = at >= 0 and isinstance(self.kernels[at], Nest)
             widest = WIDEST_CHOICE if made_by_loops or kind.writes else WIDEST_LOOK
-            return (add_by_choice if kind.writes else choice)(equation, inputs, widest)
+            return (write_by_choice if kind.writes else choice)(equation, inputs, widest)
         return getattr(kind, "why", f"{equation.prim.name} has no loops yet")
 
     def _argument(self, equation: Equation, x: Access, combine: str) -> Member | str:

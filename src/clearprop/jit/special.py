@@ -14,6 +14,7 @@ from typing import ClassVar
 
 from clearprop.graph import Equation, Var
 from clearprop.jit.access import Access, Shape
+from clearprop.jit.expressions import Value, Vectors
 from clearprop.jit.target import Target
 from clearprop.jit.writer import SIZES, Writer, stored
 
@@ -133,7 +134,7 @@ def merged(sizes: Sequence[int], *strides: Shape) -> tuple[list[int], list[Shape
 def transfer(
     w: Writer, target: Target, sizes: Sequence[int], d: str, source: Spot, to: Spot, combine: str
 ) -> None:
-    """to = source, or ("add") to += source, element by element in order."""
+    """to = source, or to = combine(to, source), element by element in order."""
     sizes, (from_strides, to_strides) = merged(sizes, source.strides, to.strides)
     source, to = Spot(source.at, from_strides), Spot(to.at, to_strides)
     with loops(w, sizes[:-1]) as counters:
@@ -185,8 +186,13 @@ def _join(w: Writer, d: str, lanes: int, a: str, b: str, spread: bool, combine: 
         x = w.emit(f"shufflevector {kind} {one}, {kind} poison, <{lanes} x i32> zeroinitializer")
     else:
         x = w.emit(f"load {kind}, ptr {a}, {align}")
-    if combine == "add":
+    if combine != "set":
         old = w.emit(f"load {kind}, ptr {b}, {align}")
-        word = "fadd" if d in ("f16", "f32", "f64") else "or" if d == "bool" else "add"
-        x = w.emit(f"{word} {kind} {old}, {x}")
+        if d == "bool":  # bytes that are 0 or 1
+            x = w.emit(f"{'or' if combine in ('add', 'max') else 'and'} {kind} {old}, {x}")
+        else:
+            kind = f"<{lanes} x {element}>"
+            if lanes == 1:  # numbers become vectors of one
+                old, x = (w.emit(f"bitcast {element} {v} to {kind}") for v in (old, x))
+            x = Vectors(w, lanes).apply(combine, [Value(old, d), Value(x, d)]).name
     w.do(f"store {kind} {x}, ptr {b}, {align}")

@@ -25,7 +25,7 @@ def special_of(equation: Equation, inputs: tuple[Access, ...]) -> Special | None
     if any(not v.aval.size for v in (*equation.inputs, *equation.outputs)):
         return None
     match equation.prim.lower:
-        case Indexed() as kind if kind.writes != "add" or d != "f16":
+        case Indexed() as kind if kind.writes in (None, "set") or d != "f16":
             return by_index(equation, inputs, kind)
         case Scan(combine=combine) if d != "f16":
             dim = p["dim"] % len(inputs[0].shape)
