@@ -18,8 +18,7 @@ from clearprop.jit.writer import SIZES, TYPES, Carried, Writer, splat
 
 TILES = {"avx512": (12, 2), "avx2": (6, 2), "neon": (8, 3), "sse2": (4, 2)}  # rows, vectors
 FAR_APART = 1 << 16  # elements of B from which on a panel is copied before it is used
-BLOCK = 1 << 18  # bytes of B that are packed together where A is too large for the cache
-TURNED = 4  # tiles of which A is packed together
+BLOCK = 1 << 19  # bytes of B that are packed together where A is larger than that
 AHEAD = 8  # tiles that share the work of asking for the next panel
 
 
@@ -147,13 +146,14 @@ class _Tiles(_Kernel):
         self.packs = p.tb or (p.n * p.k >= FAR_APART and p.m > 2 * most)
         self.together = self._panels_together()
         # columns of A that meet in few places of the cache are packed, those of some tiles together
-        self.turns = self.together > 1 and p.ta and p.lda * self.size % 8192 == 0
+        self.turns = self.together > 1 and p.ta and p.lda * self.size % 4096 == 0
+        self.turned = max(1, min(8, BLOCK // 2 // (p.k * self.rows * self.size)))
         self.ahead = 0 if self.together > 1 else self._lines_ahead()
         if self.packs:
             space = p.k * min(self.width, -(-p.n // self.lanes) * self.lanes) * self.together
             self.panel = w.emit(f"alloca {self.t}, i64 {space}, align 64")
         if self.turns:
-            space = p.k * self.rows * TURNED + self.lanes
+            space = p.k * self.rows * self.turned + self.lanes
             self.part = w.emit(f"alloca {self.t}, i64 {space}, align 64")
         whole, rest = divmod(p.n, self.width)
         if self.together > 1:
@@ -173,7 +173,7 @@ class _Tiles(_Kernel):
     def _panels_together(self) -> int:
         """How many panels are packed together, so that the rows of a tile meet all of them."""
         p = self.p
-        if not self.packs or p.m * p.k * self.size <= 2 * BLOCK:
+        if not self.packs or p.m * p.k * self.size <= BLOCK:
             return 1
         return max(1, min(8, BLOCK // (p.k * self.width * self.size), p.n // self.width))
 
@@ -233,12 +233,12 @@ class _Tiles(_Kernel):
                 for i in self._steps(w, first, count_of, rows):
                     row(rows, i, self.at(w, "%a", (i, 1 if p.ta else p.lda)))
                 continue
-            groups = count_of // TURNED
-            for i in self._steps(w, first, groups, rows * TURNED):
-                self._turned(w, i, rows, TURNED, row)
-            left = count_of - groups * TURNED
+            groups = count_of // self.turned
+            for i in self._steps(w, first, groups, rows * self.turned):
+                self._turned(w, i, rows, self.turned, row)
+            left = count_of - groups * self.turned
             if left:
-                self._turned(w, first + groups * rows * TURNED, rows, left, row)
+                self._turned(w, first + groups * rows * self.turned, rows, left, row)
 
     def _steps(self, w: Writer, first: int, count: int, step: int) -> Iterator[str | int]:
         """first, first + step, ..., `count` of them."""
