@@ -1,6 +1,6 @@
 """Backpropagation through whatever the tape recorded, to any order."""
 
-from clearprop.autograd import functional
+from clearprop.autograd import functional, graph
 from clearprop.autograd.anomaly import detect_anomaly, set_detect_anomaly
 from clearprop.autograd.function import Function, once_differentiable
 from clearprop.autograd.gradcheck import GradcheckError, gradcheck, gradgradcheck
@@ -16,6 +16,6 @@ from clearprop.core import Tensor as Variable
 
 __all__ = [
     "Function", "GradcheckError", "RemovableHandle", "Variable", "backward", "detect_anomaly",
-    "enable_grad", "functional", "grad", "gradcheck", "gradgradcheck", "inference_mode",
+    "enable_grad", "functional", "grad", "graph", "gradcheck", "gradgradcheck", "inference_mode",
     "is_grad_enabled", "no_grad", "once_differentiable", "set_detect_anomaly", "set_grad_enabled",
 ]  # fmt: skip

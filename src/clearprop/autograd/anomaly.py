@@ -121,7 +121,10 @@ class set_detect_anomaly(detect_anomaly):
         super().__init__(mode and check_nan)
         c = local.c
         self._start = (c.interpreter, c.anomaly)
-        c.interpreter = Checked(shapes=False, finite=True) if self.on else None
+        if self.on or c.saving is not None:  # (saved_tensors_hooks need one, too)
+            c.interpreter = Checked(shapes=False, finite=self.on)
+        else:
+            c.interpreter = None
         c.anomaly = self.on
 
     def __enter__(self) -> None:

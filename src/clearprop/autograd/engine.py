@@ -343,12 +343,6 @@ def pull(node: Node, g: Any, useful: Any, create_graph: bool) -> list[Tensor | N
     """The vector-Jacobian products of one recorded primitive, None where nobody asks."""
     if node.saved is None or node.stamp != writes[0]:
         node.check_saved()
-    prim, saved, params, edges = node.prim, node.saved, node.params, node.edges
-    assert saved is not None
-    if create_graph:
-        saved = _as_recorded(saved, edges)
-    if type(g) is dict:
-        g = _filled(node, g)
     out: Any = None
     if node.out is not None:
         out = (
@@ -356,6 +350,19 @@ def pull(node: Node, g: Any, useful: Any, create_graph: bool) -> list[Tensor | N
             if type(node.out) is tuple
             else wrap(node.out, node if create_graph else None)
         )
+    assert node.saved is not None
+    return pull_with(node, g, useful, create_graph, node.saved, out)
+
+
+def pull_with(
+    node: Node, g: Any, useful: Any, create_graph: bool, saved: tuple[Any, ...], out: Any
+) -> list[Tensor | None]:
+    """`pull` with what the rules need."""
+    prim, params, edges = node.prim, node.params, node.edges
+    if create_graph:
+        saved = _as_recorded(saved, edges)
+    if type(g) is dict:
+        g = _filled(node, g)
     parts: list[Tensor | None] = []
     for i, edge in enumerate(edges):
         if edge is None or (useful is not None and edge not in useful):

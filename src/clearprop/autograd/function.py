@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 from clearprop.autograd.batching import Batching, with_axis
+from clearprop.autograd.keeping import Keep
 from clearprop.core import Aval, Leaf, Node, Pick, Tensor, local, wrap
 from clearprop.core.dtypes import FLOAT
 from clearprop.core.events import listeners, tell
@@ -33,6 +34,7 @@ class FunctionCtx:
         self._blocked: tuple[Tensor, ...] = ()
         self._materialize = True
         self._own_outputs: dict[int, int] = {}
+        self._makers: tuple[Any, ...] | None = None  # where `_saved` went through a pack hook
         self._node: Any = None
         self.needs_input_grad: tuple[bool, ...] = ()
         self.many = False  # whether forward returned several outputs
@@ -49,6 +51,8 @@ class FunctionCtx:
     def saved_tensors(self) -> tuple[Any, ...]:
         if self._saved is None:
             raise AutogradError(f"{SECOND_BACKWARD} The block is {self._node.describe()}.")
+        if self._makers is not None:
+            return self._unpacked(self._saved, self._makers)
         for i, (t, version) in enumerate(zip(self._saved, self._versions, strict=True)):
             if t is not None and t._version != version:
                 raise AutogradError(
@@ -65,6 +69,25 @@ class FunctionCtx:
             )
             for t in self._saved
         )
+
+    def pack(self, keep: Keep) -> None:
+        """Give what is saved to a pack hook (see autograd.graph)."""
+        saved = self._saved or ()
+        if saved:
+            own = self._own_outputs
+            self._makers = tuple(
+                own.get(id(t)) if t is None or id(t) in own else t.node for t in saved
+            )
+            self._saved = tuple(t if t is None else keep(t) for t in saved)
+
+    def _unpacked(self, saved: tuple[Any, ...], makers: tuple[Any, ...]) -> tuple[Any, ...]:
+        """What the unpack hook gives back, with the history that it had."""
+        out: list[Any] = []
+        for kept, maker in zip(saved, makers, strict=True):
+            if type(maker) is int:  # the output of this number
+                maker = self._own_node(maker) if local.c.grad else None
+            out.append(kept if kept is None else wrap(kept.tensor(self._node).value, maker))
+        return tuple(out)
 
     def _own_node(self, index: int) -> Any:
         picks = self._node.picks
@@ -235,6 +258,8 @@ class Function:
         if record:
             node = _node(cls, ctx, args, edges, results)
             results = [_connect(node, ctx, args, i, y) for i, y in enumerate(results)]
+            if c.saving is not None:
+                c.saving(node)
         return tuple(results) if many else results[0]
 
 

@@ -44,7 +44,10 @@ def apply1(
         if value.__class__ is not _ndarray:
             value = _asarray(value)
     else:
-        value = c.interpreter.run(prim, (x,), params)
+        out = wrap(c.interpreter.run(prim, (x,), params), None)
+        if c.grad and x.node is not None:
+            out.node = _record(c, prim, (x,), params, out.value)
+        return out
     out = _new(Tensor)
     out.value = value
     out.node = out.cell = out.view_of = None
@@ -240,6 +243,8 @@ def _record(
     node.scope = c.scope
     frame = user_frame(_getframe(3))
     node.code, node.lasti = (None, 0) if frame is None else (frame.f_code, frame.f_lasti)
+    if c.saving is not None:
+        c.saving(node)
     return node
 
 

@@ -89,9 +89,13 @@ class Scope:
 
 
 class Context:
-    """State of one thread. `interpreter` None is the eager one, inlined in `core.apply`."""
+    """State of one thread. `interpreter` None is the eager one, inlined in `core.apply`; `saving`,
+    which needs another one, is called with every new Node (see autograd.graph).
+    """
 
-    __slots__ = ("__weakref__", "anomaly", "grad", "inference", "interpreter", "run", "scope")
+    __slots__ = (
+        "__weakref__", "anomaly", "grad", "inference", "interpreter", "run", "saving", "scope",
+    )  # fmt: skip
 
     def __init__(self) -> None:
         quiet = contextvars.copy_context()
@@ -101,6 +105,7 @@ class Context:
         self.grad = True
         self.inference = False
         self.anomaly = False
+        self.saving: Callable[[Any], None] | None = None
         self.scope: Scope | None = None
 
 

@@ -451,7 +451,7 @@ def version_cell(x: Tensor) -> list[int]:
     cell = x.cell
     if cell is None:
         cell = x.cell = [0]
-        if type(x.node) is Node:
+        if isinstance(x.node, Node):
             x.node.out_cell, x.node.rules = cell, None
         elif type(x.node) is Pick:
             x.node.main.out_cell, x.node.main.rules = cell, None

@@ -111,6 +111,8 @@ def _recorded(function: Any, x: Tensor, args: tuple[Any, ...], kwargs: dict[str,
         refresh(x)
     old = wrap(x.value, x.node)
     old.cell = version_cell(x)
+    if local.c.saving is not None:  # it is packed at once
+        _separate(old)
     args = tuple(old if a is x else a for a in args)
     new = function(old, *args, **kwargs)
     inputs = [a.node for a in (old, *args) if isinstance(a, Tensor) and a.node is not None]
@@ -120,13 +122,18 @@ def _recorded(function: Any, x: Tensor, args: tuple[Any, ...], kwargs: dict[str,
         node = stack.pop()
         if node is None or node.seq <= newest:
             continue  # made before this call
-        if type(node) is Node and any(kept is old for kept in node.saved or ()):
-            interpreter = local.c.interpreter
-            old.value = old.value.copy() if interpreter is None else interpreter.snapshot(old.value)
-            old.cell = None
+        if isinstance(node, Node) and any(kept is old for kept in node.saved or ()):
+            _separate(old)
             break
         stack.extend(node.edges)
     return new
+
+
+def _separate(x: Tensor) -> None:
+    """Give x memory of its own."""
+    interpreter = local.c.interpreter
+    x.value = x.value.copy() if interpreter is None else interpreter.snapshot(x.value)
+    x.cell = None
 
 
 def inplace(name: str, function: Any) -> Any:

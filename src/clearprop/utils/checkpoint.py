@@ -68,12 +68,13 @@ def checkpoint(
     if context_fn is not None:
         first, second = context_fn()
         again = lambda: second
-    if local.c.interpreter is not None or not local.c.grad:
+    c = local.c
+    if (c.interpreter is not None and (c.saving is None or c.interpreter.traces)) or not c.grad:
         with first:
             return function(*args, **kwargs)
     state = default_generator.get_state() if preserve_rng_state else None
     before = next(creation)
-    with first:
+    with first, _hooks_off():
         out = function(*args, **kwargs)
     outs = tensors_in(out)
     recorded = [y for y in outs if y.node is not None]
@@ -130,6 +131,20 @@ def _nothing() -> Iterator[None]:
 
 
 @contextmanager
+def _hooks_off() -> Iterator[None]:
+    """Nothing that is recorded here goes through the hooks of `saved_tensors_hooks`: it is kept for
+    a moment only.
+    """
+    c = local.c
+    before = c.saving
+    c.saving = None
+    try:
+        yield
+    finally:
+        c.saving = before
+
+
+@contextmanager
 def _random_numbers(state: Any) -> Iterator[None]:
     """The default generator as it was then; afterwards as it is now."""
     if state is None:
@@ -175,7 +190,7 @@ class _Run:
                 raise AutogradError(CHANGED.format(aval=x.aval, what=self.name) + here())
             if x.node is not node:  # (requires_grad_ or detach_ since)
                 raise AutogradError(ANOTHER.format(what=self.name) + here())
-        with enable_grad(), _random_numbers(self.state), self.context():
+        with enable_grad(), _hooks_off(), _random_numbers(self.state), self.context():
             return self.function(*self.args, **self.kwargs)
 
 
