@@ -6,6 +6,8 @@ ClearpropError
 ├── LinAlgError (RuntimeError)       a matrix without the inverse or factors that are asked for
 ├── AutogradError (RuntimeError)     a backward pass that cannot be done
 ├── TraceError (RuntimeError)        a program that cannot be traced
+├── DeviceError (AssertionError,     a device that is not there
+│                RuntimeError)
 ├── DataError (ValueError)           a file or table that cannot be used: `path`, `row`
 └── MissingExtraError (ImportError)  an optional package that is not installed
 """
@@ -44,6 +46,12 @@ class AutogradError(ClearpropError, RuntimeError):
 
 class TraceError(ClearpropError, RuntimeError):
     """A program that cannot be traced into a graph."""
+
+
+class DeviceError(ClearpropError, AssertionError, RuntimeError):
+    """A device that is not there. (PyTorch without CUDA raises AssertionError for a GPU, and
+    RuntimeError for others.)
+    """
 
 
 class DataError(ClearpropError, ValueError):

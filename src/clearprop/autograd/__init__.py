@@ -15,7 +15,22 @@ from clearprop.autograd.reverse import RemovableHandle, backward, grad
 from clearprop.core import Tensor as Variable
 
 __all__ = [
-    "Function", "GradcheckError", "RemovableHandle", "Variable", "backward", "detect_anomaly",
-    "enable_grad", "functional", "grad", "graph", "gradcheck", "gradgradcheck", "inference_mode",
-    "is_grad_enabled", "no_grad", "once_differentiable", "set_detect_anomaly", "set_grad_enabled",
+    "Function",
+    "GradcheckError",
+    "RemovableHandle",
+    "Variable",
+    "backward",
+    "detect_anomaly",
+    "enable_grad",
+    "functional",
+    "grad",
+    "gradcheck",
+    "gradgradcheck",
+    "graph",
+    "inference_mode",
+    "is_grad_enabled",
+    "no_grad",
+    "once_differentiable",
+    "set_detect_anomaly",
+    "set_grad_enabled",
 ]  # fmt: skip

@@ -111,10 +111,21 @@ class inference_mode(_Mode):
 
     def __init__(self, mode: bool = True) -> None:
         super().__init__()
+        self.mode = mode
         self.grad = not mode
+        self._outer: list[bool] = []
+
+    def __enter__(self) -> None:
+        super().__enter__()
+        self._outer.append(local.c.inference)
+        local.c.inference = self.mode
+
+    def __exit__(self, *error: Any) -> None:
+        super().__exit__(*error)
+        local.c.inference = self._outer.pop()
 
     def _again(self) -> _Mode:
-        return inference_mode(not self.grad)
+        return inference_mode(self.mode)
 
 
 class set_grad_enabled(_Mode):

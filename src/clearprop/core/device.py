@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from clearprop.errors import DeviceError
+
 KINDS = ("cpu", "cuda", "mps", "xpu", "meta")
 
 
@@ -61,3 +63,27 @@ class device:
 
 
 CPU = device("cpu")
+
+ABSENT = (
+    "{op}: device {wanted!r} is not there: clearprop is not compiled with {maker} enabled, it"
+    " computes on the CPU. Use device='cpu', or choose by cuda.is_available(), which is False"
+)
+_MAKERS = {"cuda": "CUDA", "mps": "MPS", "xpu": "XPU"}
+
+
+def refuse(wanted: Any, op: str = "device") -> DeviceError:
+    """The error for a device that is not the CPU."""
+    kind = "cuda" if isinstance(wanted, int) else str(wanted).partition(":")[0]
+    return DeviceError(
+        ABSENT.format(op=op, wanted=str(wanted), maker=_MAKERS.get(kind, repr(kind)))
+    )
+
+
+def require_cpu(wanted: Any, op: str = "device") -> None:
+    """Raise DeviceError for a device that is not the CPU, RuntimeError for what is none."""
+    if wanted is None or wanted is CPU or wanted == "cpu":
+        return
+    if isinstance(wanted, int) and not isinstance(wanted, bool):
+        raise refuse(wanted, op)
+    if device(wanted).type != "cpu":
+        raise refuse(wanted, op)

@@ -62,6 +62,14 @@ for _char in "bhilq":  # C names: two of them are the same size on every platfor
     _BY_CHAR.setdefault(_char, {1: int8, 2: int16, 4: int32, 8: int64}[np.dtype(_char).itemsize])
 _BY_NAME = {d.name: d for d in DTYPES} | {"float": float32, "double": float64, "half": float16}
 _BY_NAME |= {"long": int64, "int": int32, "short": int16}
+
+# PyTorch's older names of types: `x.type()` is "torch.FloatTensor".
+TENSOR_TYPES: dict[dtype, str] = {
+    float32: "FloatTensor", float64: "DoubleTensor", float16: "HalfTensor", int64: "LongTensor",
+    int32: "IntTensor", int16: "ShortTensor", int8: "CharTensor", uint8: "ByteTensor",
+    bool_: "BoolTensor",
+}  # fmt: skip
+_BY_NAME |= {f"{m}.{t}": d for d, t in TENSOR_TYPES.items() for m in ("torch", "clearprop")}
 _BY_TYPE = {float: float32, int: int64, bool: bool_}
 
 _default = float32
@@ -98,13 +106,17 @@ def from_numpy_dtype(d: np.dtype) -> dtype:
 
 
 def as_dtype(d: object) -> dtype:
-    """`d` as a clearprop dtype: one of ours, a NumPy dtype or type, a Python type, or a name."""
+    """`d` as a clearprop dtype: one of ours, a NumPy dtype or type, a Python type, `FloatTensor`,
+    or a name.
+    """
     if isinstance(d, dtype):
         return d
     if isinstance(d, str) and d in _BY_NAME:
         return _BY_NAME[d]
     if isinstance(d, type) and d in _BY_TYPE:
         return _default if d is float else _BY_TYPE[d]
+    if isinstance(getattr(d, "dtype", None), dtype) and isinstance(d, type):  # FloatTensor
+        return d.dtype  # type: ignore[attr-defined,no-any-return]
     try:
         return from_numpy_dtype(np.dtype(d))  # type: ignore[call-overload]
     except TypeError:

@@ -13,7 +13,7 @@ import weakref
 from types import CodeType
 from typing import TYPE_CHECKING, Any
 
-from clearprop.core.dtypes import Aval
+from clearprop.core.dtypes import TENSOR_TYPES, Aval, as_dtype
 from clearprop.core.primitive import Primitive
 from clearprop.core.provenance import Location, locate, module_path
 from clearprop.core.state import Scope
@@ -123,8 +123,7 @@ class Node:
             self._overwritten(out, f"output 0 of {self.name}", self.out_cell[0], 0, self)
 
     def _overwritten(self, aval: Any, which: str, now: int, then: int, maker: Any) -> None:
-        kind = getattr(aval.dtype, "name", str(aval.dtype))
-        name = {"float32": "FloatTensor", "float64": "DoubleTensor"}.get(kind, kind)
+        name = TENSOR_TYPES[as_dtype(aval.dtype)]
         if isinstance(maker, Node) and maker is not self:
             which = f"output 0 of {maker.name}, {which}"
         raise AutogradError(

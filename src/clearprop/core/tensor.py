@@ -95,9 +95,15 @@ class Tensor:
     name: str | None = None
     retains_grad: bool = False
 
-    def __init__(self, data: Any = ()) -> None:
-        value = data.value if isinstance(data, Tensor) else np.array(data, dtype=np.float32)
-        self.value = value
+    def __init__(self, *data: Any) -> None:
+        """Of data, as float32; `Tensor(2, 3)` has that shape, and zeros."""
+        first = data[0] if data else ()
+        if len(data) > 1 or first.__class__ is int:
+            if not all(n.__class__ is int for n in data):
+                raise TypeError(f"Tensor: sizes must be integers, got {data}; use tensor([...])")
+            self.value = np.zeros(data, np.float32)
+        else:
+            self.value = first.value if isinstance(first, Tensor) else np.array(first, np.float32)
         self.node = None
         self.cell = None
         self.view_of = None
@@ -164,6 +170,14 @@ class Tensor:
 
     def data_ptr(self) -> int:
         return int(self.array("data_ptr()").ctypes.data)
+
+    def storage_offset(self) -> int:
+        """How many elements of the memory that x and its base share come before x."""
+        a = self.array("storage_offset()")
+        base = a
+        while isinstance(base.base, np.ndarray):
+            base = base.base
+        return (a.ctypes.data - base.ctypes.data) // a.itemsize
 
     @property
     def is_cuda(self) -> bool:

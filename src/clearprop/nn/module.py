@@ -25,8 +25,9 @@ from clearprop.core import (
     wrap,
 )
 from clearprop.core.device import device as Device
+from clearprop.core.device import require_cpu
 from clearprop.core.events import listeners, tell
-from clearprop.errors import ClearpropError, did_you_mean
+from clearprop.errors import did_you_mean
 from clearprop.nn import attributes, hooks, state, tree
 from clearprop.nn.state import IncompatibleKeys
 from clearprop.nn.uninitialized import is_lazy
@@ -350,10 +351,7 @@ class Module:
                 dtype = arg.dtype
             elif not isinstance(arg, bool | None):
                 dtype = arg
-        if device is not None and Device(device).type != "cpu":
-            raise ClearpropError(
-                f"to: clearprop computes on the CPU, device={device!s} is not there"
-            )
+        require_cpu(device, "to")
         if dtype is None:
             return self
         if as_dtype(dtype) not in (float16, float32, float64):
@@ -391,8 +389,7 @@ class Module:
 
     def to_empty(self: M, *, device: Any = None, recurse: bool = True) -> M:
         """Parameters and buffers of the same shapes with whatever is in memory."""
-        if device is not None and Device(device).type != "cpu":
-            raise ClearpropError(f"to_empty: there is no device {device}, only the CPU")
+        require_cpu(device, "to_empty")
         return self._apply(lambda x: wrap(np.empty_like(x.value), None), recurse)
 
     def type(self: M, dst_type: Any) -> M:

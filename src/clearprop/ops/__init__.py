@@ -27,6 +27,7 @@ from clearprop.ops import (
     sorting,
     special,
     statistics,
+    typed,
 )
 from clearprop.ops import pooling as pooling
 from clearprop.ops import quantiles as quantiles  # entries of the table without names here
@@ -56,8 +57,9 @@ from clearprop.ops.signal_windows import *
 from clearprop.ops.sorting import *
 from clearprop.ops.special import *
 from clearprop.ops.statistics import *
+from clearprop.ops.typed import *
 
-cast = movement.cast
+cast, detach = movement.cast, Tensor.detach
 
 _here = globals()
 _here.update({name: takes_out(_here[name]) for name in TAKES_OUT if name in _here})
@@ -75,6 +77,6 @@ NAMES = sorted(
         *products.__all__, *queries.__all__, *rearrange.__all__,
         *reductions.__all__, *scattering.__all__, *shapes.__all__, *sorting.__all__,
         *special.__all__, *statistics.__all__, *signal_windows.__all__, *ALIASES, *FUNCTION_ALIASES,
-        *_in_place, "einsum",
+        *_in_place, *typed.__all__, "detach", "einsum",
     }
 )  # fmt: skip

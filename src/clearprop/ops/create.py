@@ -9,6 +9,7 @@ import numpy as np
 
 from clearprop.core import Tensor, as_dtype, dtype, from_numpy_dtype, get_default_dtype, int64, wrap
 from clearprop.core import random as random_module
+from clearprop.core.device import require_cpu
 from clearprop.core.events import listeners, tell
 from clearprop.core.random import Generator
 from clearprop.errors import DtypeError, ShapeError
@@ -36,11 +37,7 @@ def sizes(op: str, size: tuple[Any, ...]) -> tuple[int, ...]:
 
 
 def _cpu(device: Any) -> None:
-    if device is not None and str(device) not in ("cpu", "cpu:0"):
-        raise DtypeError(
-            f"device: clearprop computes on the CPU, device={device!s} is not there; use"
-            " device='cpu'"
-        )
+    require_cpu(device)
 
 
 def _finish(value: np.ndarray, requires_grad: bool = False) -> Tensor:

@@ -24,6 +24,7 @@ from clearprop.core import (
     uint8,
 )
 from clearprop.core import device as Device
+from clearprop.core.dtypes import TENSOR_TYPES
 from clearprop.core.tensor import TENSORS
 from clearprop.errors import DtypeError
 from clearprop.ops import (
@@ -163,9 +164,11 @@ def to(
 ) -> Tensor:
     """x in another dtype (`to(float64)`, `to(other)`); the device is always the CPU."""
     for arg in args:
+        if arg is True or arg is False:  # non_blocking
+            continue
         if isinstance(arg, Tensor):
             dtype = arg.dtype
-        elif isinstance(arg, Device) or (isinstance(arg, str) and arg.startswith(_DEVICES)):
+        elif isinstance(arg, Device | int) or (isinstance(arg, str) and arg.startswith(_DEVICES)):
             device = arg
         else:
             dtype = arg
@@ -189,8 +192,8 @@ def _caster(name: str, d: Any) -> Any:
 
 
 def _type(x: Tensor, dtype: Any = None) -> Any:
-    """The name of the type, or x cast to a dtype."""
-    return f"clearprop.{x.dtype.name}" if dtype is None else cast(x, as_dtype(dtype))
+    """The name of the type ("torch.FloatTensor"), or x cast to a dtype."""
+    return f"torch.{TENSOR_TYPES[x.dtype]}" if dtype is None else cast(x, as_dtype(dtype))
 
 
 def _eq(x: Tensor, other: Any) -> Any:
@@ -229,6 +232,11 @@ def float_power_(x: Tensor, exponent: Any) -> Tensor:
 def cuda(x: Tensor, device: Any = None) -> Tensor:
     """Fails: everything lives on the CPU."""
     create._cpu("cuda" if device is None else device)
+    return x
+
+
+def share_memory_(x: Tensor) -> Tensor:
+    """x itself: threads share memory anyway, and clearprop starts no processes."""
     return x
 
 
@@ -382,6 +390,8 @@ def attach() -> None:
         "is_sparse": property(lambda x: False),
         "ndimension": Tensor.dim,
         "pin_memory": cpu,
+        "share_memory_": share_memory_,
+        "is_shared": lambda x: False,
     }
     for name, f in others.items():
         setattr(Tensor, name, f)

@@ -1,0 +1,9 @@
+"""`torch.backends.mkldnn`: not used here."""
+
+
+def is_available() -> bool:
+    """False."""
+    return False
+
+
+__all__ = ["is_available"]
