@@ -65,8 +65,8 @@ class device:
 CPU = device("cpu")
 
 ABSENT = (
-    "{op}: device {wanted!r} is not there: clearprop is not compiled with {maker} enabled, it"
-    " computes on the CPU. Use device='cpu', or choose by cuda.is_available(), which is False"
+    "{op}: device {wanted!r} is not there: clearprop computes on the CPU and is not compiled with"
+    " {maker} enabled. Use device='cpu', or choose by cuda.is_available(), which is False"
 )
 _MAKERS = {"cuda": "CUDA", "mps": "MPS", "xpu": "XPU"}
 
