@@ -53,7 +53,7 @@ _LAZY = (
 )  # fmt: skip
 _LAZY_FROM = {
     "amp": "autocast",
-    "explanation": "draw",
+    "explanation": "draw explain",
     "func": "vmap",
     "jit": "compile",
     "nn.functional": """
