@@ -112,7 +112,9 @@ def rnn_back(
 def lstm(
     m: Calculus, x: Any, w: Any, h0: Any, c0: Any, hr: Any = None, *, runs: Runs, reverse: bool
 ) -> Any:
-    """(h of all steps, last h, last c, gates of all steps, c of all steps)."""
+    """(h of all steps, last h, last c, gates of all steps, c of all steps): of a step with n rows n
+    rows of i, then n of f, of g and of o.
+    """
     order, turned, hidden = spans(runs, reverse), m.packed(m.turned(w)), c0.shape[1]
     down = None if hr is None else m.packed(m.turned(hr))
     rows = gate_rows(_numpy(x), hidden, "ssts")
@@ -132,7 +134,7 @@ def lstm(
             h = m.product(h, down)
         hs.append(h)
         cs.append(c)
-        gates.append(gate)
+        gates.append(m.below([i, f, g, o]))
     y, all_gates, all_c = (m.below(_in_time(parts, reverse)) for parts in (hs, gates, cs))
     return y, _finish(m, h, ended[0]), _finish(m, c, ended[1]), all_gates, all_c
 
@@ -142,8 +144,7 @@ def lstm_back(
     x: Any, w: Any, h0: Any, c0: Any, hr: Any = None, *, runs: Runs, reverse: bool,
 ) -> Any:  # fmt: skip
     """Cotangents of (x, w, h0, c0), and of hr if there is one."""
-    order, hidden = spans(runs, reverse), c0.shape[1]
-    *_, one, zero = gate_rows(_numpy(x), hidden, "ssts")
+    order = spans(runs, reverse)
     backwards, c_before = order[::-1], before(m, cs, c0, order)[::-1]
     g, d = _start(m, gh, backwards), _start(m, gc, backwards)
     ended: tuple[list[Any], list[Any]] = ([], [])
@@ -154,15 +155,15 @@ def lstm_back(
             for s, s0, e in zip((g, d), (gh, gc), ended, strict=True)
         )
         g = g + m.rows(gy, start, stop)
-        gate, t = m.rows(gates, start, stop), m.tanh(m.rows(cs, start, stop))
-        i, f, j, o = (m.columns(gate, k * hidden, (k + 1) * hidden) for k in range(4))
+        n, t = stop - start, m.tanh(m.rows(cs, start, stop))
+        i, f, j, o = (m.rows(gates, 4 * start + k * n, 4 * start + (k + 1) * n) for k in range(4))
         if hr is not None:
             g_all.append(g)
             raw.append(o * t)
             g = m.product(g, hr)
         d = d + g * o * (1 - t * t)
-        slope = gate * (m.row(one, gate) - gate) + m.row(zero, gate)
-        a = m.beside([d * j, d * last, d * i, g * t]) * slope
+        a_i, a_f, a_o = (v * y_now * (1 - y_now) for v, y_now in ((d * j, i), (d * last, f), (g * t, o)))
+        a = m.beside([a_i, a_f, d * i * (1 - j * j), a_o])
         parts.append(a)
         d = d * f
         g = m.product(a, w)

@@ -68,7 +68,7 @@ def _on_rows(kernel: Callable[..., Any]) -> Callable[..., Any]:
 def _lstm_shape(x: Aval, w: Aval, h0: Aval, c0: Aval, *hr: Aval) -> tuple[Aval, ...]:
     n = x.shape[0]
     y, c = Aval((n, h0.shape[1]), x.dtype), Aval((n, c0.shape[1]), x.dtype)
-    return y, h0, c0, x, c
+    return y, h0, c0, Aval((4 * n, c0.shape[1]), x.dtype), c
 
 
 def _rnn_shape(x: Aval, w: Aval, h0: Aval) -> tuple[Aval, ...]:
