@@ -162,7 +162,9 @@ def lstm_back(
             raw.append(o * t)
             g = m.product(g, hr)
         d = d + g * o * (1 - t * t)
-        a_i, a_f, a_o = (v * y_now * (1 - y_now) for v, y_now in ((d * j, i), (d * last, f), (g * t, o)))
+        a_i, a_f, a_o = (
+            v * y_now * (1 - y_now) for v, y_now in ((d * j, i), (d * last, f), (g * t, o))
+        )
         a = m.beside([a_i, a_f, d * i * (1 - j * j), a_o])
         parts.append(a)
         d = d * f
