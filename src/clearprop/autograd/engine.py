@@ -262,13 +262,27 @@ def _quick_walk(rest: Iterator[Any], cotangents: dict[Any, Any], retain: bool) -
         if saved is None or node.stamp != writes[0]:
             node.check_saved()
         number = g.__class__ is not _ndarray
+        if node.params or len(rules) > 2:
+            if number:
+                g = _asarray(g)
+            values = [getattr(x, "value", x) for x in saved]
+            for rule, edge in zip(rules, node.edges, strict=True):
+                if edge is None:
+                    continue
+                part = rule(g, out, *values, **node.params)
+                old = get(edge)
+                if old is not None:
+                    part = old + part
+                elif edge.__class__ is Leaf and (part is g or part.base is not None):
+                    part = part.copy()
+                cotangents[edge] = part
+            if not retain and (out is not None or any(v.__class__ is _ndarray for v in values)):
+                node.saved = node.out = None
+            continue
         if number and out is not None:
             out = out[()]
         y = second = None
-        if node.params:
-            x, edge = None, node.edges[0]
-            part = rules[0](_asarray(g), out, saved[0], **node.params)
-        elif len(rules) == 1:
+        if len(rules) == 1:
             x, edge = saved[0], node.edges[0]
             if x is not None:
                 x = x.value[()] if number else x.value

@@ -186,26 +186,28 @@ def _kept(rule: Rule | None, arity: int, variadic: bool) -> tuple[int, ...]:
 
 
 def also_arrays(rule: Rule) -> Rule:
-    """Mark the rule of an entry with one input that calls nothing but functions which take bare
-    arrays, too, and needs no value, only shapes.
+    """Mark a rule that calls nothing but functions which take bare arrays, too, and needs no value
+    of an input, only shapes.
     """
     rule.also_arrays = True  # type: ignore[attr-defined]
     return rule
 
 
 def _for_arrays(rules: Sequence[Rule | None], variadic: bool) -> bool:
-    """Whether one or two rules mean the same for bare arrays: they are made of Python's operators
-    alone, or marked.
+    """Whether the rules mean the same for bare arrays: they are made of Python's operators alone, or
+    marked.
     """
-    codes = [getattr(rule, "__code__", None) for rule in rules]
-    if variadic or len(codes) not in (1, 2):
+    if variadic or not rules:
         return False
-    return hasattr(rules[0], "also_arrays") or all(
-        code is not None
-        and not code.co_freevars
-        and not code.co_kwonlyargcount
-        and set(code.co_names) <= {"mT"}
-        for code in codes
+    return all(
+        hasattr(rule, "also_arrays")
+        or (
+            (code := getattr(rule, "__code__", None)) is not None
+            and not code.co_freevars
+            and not code.co_kwonlyargcount
+            and set(code.co_names) <= {"mT"}
+        )
+        for rule in rules
     )
 
 
@@ -279,8 +281,8 @@ def primitive(
             f" {1 + len(kept)} arguments"
         )
     marked = [kept for rule, kept in zip(vjp, keep, strict=True) if hasattr(rule, "also_arrays")]
-    assert all(len(vjp) == 1 and VALUE not in kept for kept in marked), (
-        f"primitive {name!r}: a rule that is marked also_arrays needs a value, or another input"
+    assert all(VALUE not in kept for kept in marked), (
+        f"primitive {name!r}: a rule that is marked also_arrays needs a value"
     )
     entry = Primitive(
         name=name, doc=doc, eager=eager, shape=shape, vjp=vjp, lower=lower, batch=batch,

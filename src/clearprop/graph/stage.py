@@ -44,7 +44,7 @@ from clearprop.graph.symbols import (
     root_of,
 )
 from clearprop.ops import movement
-from clearprop.ops.contract import MATMUL
+from clearprop.ops.contract import LINEAR, MATMUL
 from clearprop.ops.elementwise import WHERE
 
 
@@ -298,4 +298,4 @@ def _part(options: dict[str, Any], name: str, i: int) -> Callable[[], float]:
 
 
 # Primitives whose kernels lay out their result in row-major order, whatever they are given.
-ROW_MAJOR = frozenset({movement.clone_p, movement.unslice_p, MATMUL})
+ROW_MAJOR = frozenset({movement.clone_p, movement.unslice_p, MATMUL, LINEAR})

@@ -1,5 +1,5 @@
 """Matrix products. The primitive takes equal batch axes; `matmul` brings 1-D and broadcast operands
-to that form.
+to that form. `linear` is a layer's product with its bias in one.
 """
 
 from __future__ import annotations
@@ -8,11 +8,22 @@ from typing import Any
 
 import numpy as np
 
-from clearprop.core import Aval, Contract, Example, Tensor, apply2, float64, primitive
+from clearprop.core import (
+    Aval,
+    Composed,
+    Contract,
+    Example,
+    Tensor,
+    also_arrays,
+    apply2,
+    float64,
+    primitive,
+)
 from clearprop.errors import DtypeError, ShapeError
 from clearprop.ops.broadcasting import broadcast_shapes, expand_to, here, need_tensors, tensor_of
-from clearprop.ops.movement import reshape_to
+from clearprop.ops.movement import permute, reshape_to
 from clearprop.ops.out import into
+from clearprop.ops.reduce import sum_to
 
 
 def _batched_matmul(size: int, mapped: Any, x: Tensor, y: Tensor) -> Tensor:
@@ -43,6 +54,48 @@ MATMUL = primitive(
         Example((Aval((2, 3), float64), Aval((3, 4), float64))),
         Example((Aval((5, 2, 3), float64), Aval((5, 3, 1), float64))),
         Example((Aval((1, 3), float64), Aval((3, 1), float64))),
+    ),
+)
+
+
+def _linear(x: Any, w: Any, b: Any) -> Any:
+    y = np.matmul(x, w.T)
+    y += b
+    return y
+
+
+def _linear_in_ops(x: Tensor, w: Tensor, b: Tensor) -> Tensor:
+    y = apply2(MATMUL, x, permute(w, (1, 0)))
+    return y + expand_to(b, y.shape)
+
+
+def _batched_linear(size: int, mapped: Any, x: Tensor, w: Tensor, b: Tensor) -> Tensor:
+    turned = permute(w, (0, 2, 1) if mapped[1] else (1, 0))
+    if mapped[0] or mapped[1]:
+        y = _batched_matmul(size, mapped[:2], x, turned)
+    else:
+        y = apply2(MATMUL, x, turned)
+        y = expand_to(reshape_to(y, (1, *y.shape)), (size, *y.shape))
+    if mapped[2]:
+        b = reshape_to(b, (size, 1, b.shape[1]))
+    return y + expand_to(b, y.shape)
+
+
+LINEAR = primitive(
+    "linear",
+    doc="x W^T + b for rows x: a product and a bias in one.",
+    eager=_linear,
+    shape=lambda x, w, _b: Aval((x.shape[0], w.shape[0]), x.dtype),
+    vjp=(
+        lambda g, _out, _x, w, _b: g @ w,
+        lambda g, _out, x, _w, _b: g.mT @ x,
+        also_arrays(lambda g, _out, _x, _w, b_aval: sum_to(g, b_aval.shape)),
+    ),
+    lower=Composed(_linear_in_ops),
+    batch=_batched_linear,
+    examples=(
+        Example((Aval((5, 3), float64), Aval((4, 3), float64), Aval((4,), float64))),
+        Example((Aval((1, 3), float64), Aval((1, 3), float64), Aval((1,), float64))),
     ),
 )
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 
 from clearprop import ops
-from clearprop.core import Tensor
+from clearprop.core import Tensor, apply
 from clearprop.errors import DtypeError, ShapeError
 from clearprop.ops.broadcasting import expand_to, here, need_tensors
-from clearprop.ops.movement import permute
+from clearprop.ops.contract import LINEAR
+from clearprop.ops.movement import permute, reshape_to
 
 
 def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
@@ -23,6 +24,18 @@ def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
         raise ShapeError(_wrong_width(input, weight))
     if input.value.dtype != weight.value.dtype:
         raise DtypeError(_wrong_dtype(input, weight))
+    if (
+        bias is not None
+        and weight.ndim == 2
+        and bias.shape == weight.shape[:1]
+        and bias.value.dtype == weight.value.dtype
+        and input.ndim > 1
+    ):
+        lead = input.shape[:-1]
+        if len(lead) == 1:
+            return apply(LINEAR, input, weight, bias)
+        rows = reshape_to(input, (math.prod(lead), input.shape[-1]))
+        return reshape_to(apply(LINEAR, rows, weight, bias), (*lead, weight.shape[0]))
     y = ops.matmul(input, permute(weight, (1, 0)) if weight.ndim == 2 else weight)
     return y if bias is None else y + expand_to(bias, y.shape)
 
