@@ -194,9 +194,7 @@ def also_arrays(rule: Rule) -> Rule:
 
 
 def _for_arrays(rules: Sequence[Rule | None], variadic: bool) -> bool:
-    """Whether the rules mean the same for bare arrays: they are made of Python's operators alone, or
-    marked.
-    """
+    """Whether the rules mean the same for bare arrays: made of Python's operators, or marked."""
     if variadic or not rules:
         return False
     return all(
