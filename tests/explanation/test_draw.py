@@ -45,7 +45,7 @@ def test_a_skip_connection_and_a_parameter_of_a_module_with_children():
 
 def test_every_op():
     d = cp.draw(nn.Linear(2, 3), cp.zeros(1, 2), detail="ops")
-    assert {"matmul", "add", "weight", "bias"} <= set(titles(d))
+    assert {"linear", "weight", "bias"} <= set(titles(d))
 
 
 def test_the_history_of_a_tensor():

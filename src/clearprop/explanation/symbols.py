@@ -15,6 +15,7 @@ from clearprop.errors import optional_import
 from clearprop.explanation.names import literal_operand
 from clearprop.explanation.paths import edges_of, moves_only, op_of
 from clearprop.graph.formula import fold, formula_of
+from clearprop.ops.contract import LINEAR
 
 LARGE = 300  # operations in a formula beyond which nothing is simplified
 
@@ -75,6 +76,8 @@ class Algebra:
             return inputs[0]
         if isinstance(kind, Contract) and kind.form == "matmul":
             return inputs[0] * inputs[1]
+        if prim is LINEAR:
+            return inputs[0] * inputs[1] + inputs[2]
         raise NoFormula
 
     def _constant(self, x: Any, at: int, node: Any) -> Any:

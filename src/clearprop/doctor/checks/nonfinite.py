@@ -15,6 +15,7 @@ from clearprop.doctor.session import Pass, on_pass
 ROOTS = ("sqrt", "rsqrt")
 LOGS = ("log", "log2", "log10", "log1p", "logit")
 EDGES = ("acos", "asin", "atan2", "pow", "pow_scalar", "atanh", "acosh")
+GROWS = ("exp", "expm1", "sinh", "cosh", "square", "pow_scalar", "pow", "mul", "matmul", "linear")
 
 
 def first_bad_input(seen: Pass) -> Value | None:
@@ -107,7 +108,7 @@ def _forward_finding(seen: Pass, record: Record) -> Finding:
             "divide by clamp(b, min=1) for counts, or by b + eps for lengths and deviations",
             numbers={"zeros": n}, **here,
         )  # fmt: skip
-    if name in ("exp", "expm1", "sinh", "cosh", "square", "pow_scalar", "pow", "mul", "matmul"):
+    if name in GROWS:
         code = "C4" if name in ("exp", "expm1", "sinh", "cosh") else "D2"
         return Finding(
             code, "error",
