@@ -18,7 +18,7 @@ LAYERS = [
     {"settings", "version", "xpu"},
     {"optim", "distributions", "explanation", "serialization", "utils"},
     {"doctor"},
-    {"train"},
+    {"train", "onnx"},
     {"cli"},
 ]
 LAYER = {name: number for number, names in enumerate(LAYERS) for name in names}

@@ -49,7 +49,7 @@ e, inf, nan, newaxis, pi = math.e, math.inf, math.nan, None, math.pi
 _LAZY = (
     "nn", "optim", "data", "func", "linalg", "distributions", "train", "explanation",
     "serialization", "special", "utils", "doctor", "accelerator", "amp", "backends", "cuda", "mps",
-    "random", "version", "xpu",
+    "onnx", "random", "version", "xpu",
 )  # fmt: skip
 _LAZY_FROM = {
     "amp": "autocast",
