@@ -22,6 +22,7 @@ COMMANDS = {
     "train": ("clearprop.cli.train", "Train a network on a data set or a table."),
     "predict": ("clearprop.cli.predict", "Predict the rows of a table with a trained network."),
     "doctor": ("clearprop.cli.doctor", "Find out what is wrong with the gradients of a program."),
+    "graph": ("clearprop.cli.graph", "Draw the graph of a network or a tensor as SVG."),
     "env": ("clearprop.cli.env", "Show versions and every switch with its value."),
 }
 HELP = """Train neural networks, and see how they learn.

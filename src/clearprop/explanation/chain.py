@@ -14,7 +14,13 @@ from clearprop.core import Leaf, Map, Reduce, Tensor
 from clearprop.core.provenance import user_frame
 from clearprop.errors import AutogradError
 from clearprop.explanation.derivation import Derivation, Factor, Path, Value
-from clearprop.explanation.names import assigned_name, distinct, of_variables, tensors_of
+from clearprop.explanation.names import (
+    assigned_name,
+    distinct,
+    name_of,
+    of_variables,
+    tensors_of,
+)
 from clearprop.explanation.paths import (
     Between,
     Net,
@@ -122,12 +128,7 @@ class Chain:
             return self.ends[node]
         if id(node) in self.variables:
             return self.variables[id(node)]
-        main = op_of(node)
-        for user in map(op_of, self.users[node]):
-            # made by one call: this is a value inside it. (But h = sin(h) in a loop is not.)
-            if (user.code, user.lasti) == (main.code, main.lasti) and user.prim is not main.prim:
-                return None
-        return assigned_name(node)
+        return None if isinstance(node, Leaf) else name_of(node, self.users[node])
 
     # ------------------------------------------------------------------ numbers
     def seed(self, index: Any) -> None:

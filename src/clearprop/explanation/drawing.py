@@ -1,15 +1,20 @@
-"""`draw`: the graph behind a tensor, or of a module on an example, as a picture."""
+"""`draw`: the graph behind a tensor, of a module on an example, or of a trace, as a picture."""
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Any
 
-from clearprop.autograd import enable_grad
-from clearprop.core import Tensor, wrap
-from clearprop.explanation.dag import Box, Dag, dag_of
+from clearprop.core import Tensor
+from clearprop.core.provenance import user_frame
+from clearprop.explanation.dag import Detail, Item, shortened
 from clearprop.explanation.layout import place
+from clearprop.explanation.recorded import items_of_module
+from clearprop.explanation.staged import items_of_graph
 from clearprop.explanation.svg import picture, size_of
+from clearprop.explanation.taped import items_of_tensor
+from clearprop.graph import Graph, Traced
 from clearprop.nn import Module
 
 DETAILS = ("modules", "ops")
@@ -33,11 +38,27 @@ class Drawing:
         return f"Drawing({self.boxes} boxes; save('graph.svg') writes it)"
 
 
-def draw(what: Tensor | Module, *example: Any, detail: str = "modules") -> Drawing:
-    """Draw the graph behind a tensor, or what a module computes from an example input.
+def draw(
+    what: Tensor | Module | Graph | Traced,
+    *example: Any,
+    detail: str = "modules",
+    depth: int | None = None,
+    values: bool = False,
+    gradients: bool = False,
+    most: int = 300,
+) -> Drawing:
+    """Draw the graph behind a tensor, what a module computes from an example input, or the graph
+    of `graph.trace`.
 
-    `detail="modules"`: a module without children is one box; `detail="ops"`: every op is. The
-    module runs once in eval mode, with its training flags and gradients left as they were.
+    `detail="modules"`: a module without children is one box; `detail="ops"`: every op is. Modules
+    nested `depth` deep are closed to one box; so are deeper ones first, and then runs of ops, where
+    there are more than `most` boxes. `values` writes what was computed into the boxes, `gradients`
+    the gradient of the tensor (of the sum of the module's outputs): lines are as wide as it is
+    strong, and red where an op lets none of it through. A line is marked as cut where data flows
+    on, but no gradient (detach(), no_grad, argmax).
+
+    The module runs once in eval mode, with its training flags, gradients and random numbers left
+    as they were.
 
     >>> import clearprop as cp
     >>> model = cp.nn.Sequential(cp.nn.Linear(2, 3), cp.nn.Tanh())
@@ -46,55 +67,31 @@ def draw(what: Tensor | Module, *example: Any, detail: str = "modules") -> Drawi
     """
     if detail not in DETAILS:
         raise ValueError(f"draw: detail must be one of {', '.join(DETAILS)}, got {detail!r}")
+    if depth is not None and depth < 1:
+        raise ValueError(f"draw: depth must be at least 1, got {depth}")
+    items = _items(what, example, values, gradients)
+    dag = shortened(items, Detail(detail == "ops", depth, values, gradients), most)
+    sizes = {b.key: size_of(b) for b in dag.boxes.values()}
+    layout = place(sizes, dag.arrows, {b.key: b.group for b in dag.boxes.values()})
+    return Drawing(picture(dag, layout), len(dag.boxes))
+
+
+def _items(what: Any, example: tuple[Any, ...], values: bool, gradients: bool) -> list[Item]:
     if isinstance(what, Module):
-        return _drawing(_of_module(what, example, detail))
-    if not isinstance(what, Tensor):
-        raise TypeError(f"draw: wants a Tensor or a Module, got {type(what).__name__}")
+        if not example:
+            raise TypeError("draw: a Module is drawn from an example input: draw(model, x)")
+        return items_of_module(what, example, gradients)
     if example:
-        raise TypeError("draw: a tensor is drawn from its history; an example is for a Module")
+        raise TypeError("draw: an example input is for a Module")
+    if isinstance(what, Graph | Traced):
+        if values or gradients:
+            raise TypeError("draw: a traced graph has no values; draw a tensor or a module")
+        return items_of_graph(what if isinstance(what, Graph) else what.graph)
+    if not isinstance(what, Tensor):
+        raise TypeError(f"draw: wants a Tensor, a Module or a Graph, got {type(what).__name__}")
     if what.node is None:
         raise ValueError(
             "draw: nothing was recorded behind this tensor: none of what it was computed from"
             " requires grad"
         )
-    return _drawing(dag_of([what], [], None, detail))
-
-
-def _of_module(module: Module, example: tuple[Any, ...], detail: str) -> Dag:
-    if not example:
-        raise TypeError("draw: a Module is drawn from an example input: draw(model, x)")
-    modes = [(m, m.training) for m in module.modules()]
-    module.eval()
-    inputs = []
-    arguments: list[Any] = []
-    for i, x in enumerate(example):
-        if isinstance(x, Tensor):
-            x = wrap(x.value, None)
-            if x.is_floating_point():
-                x.requires_grad_()
-                inputs.append(("input" if len(example) == 1 else f"input {i}", x))
-        arguments.append(x)
-    try:
-        with enable_grad():
-            out = module(*arguments)
-    finally:
-        for m, training in modes:
-            m.training = training
-    return dag_of(_tensors(out), inputs, module, detail)
-
-
-def _tensors(out: Any) -> list[Tensor]:
-    """The tensors of an output, however it is packed."""
-    if isinstance(out, Tensor):
-        return [out]
-    if isinstance(out, dict):
-        out = list(out.values())
-    if isinstance(out, tuple | list):
-        return [t for part in out for t in _tensors(part)]
-    return []
-
-
-def _drawing(dag: Dag) -> Drawing:
-    boxes: list[Box] = list(dag.boxes.values())
-    layout = place({b.key: size_of(b) for b in boxes}, list(dag.arrows))
-    return Drawing(picture(boxes, layout), len(boxes))
+    return items_of_tensor(what, user_frame(sys._getframe(2)), gradients)

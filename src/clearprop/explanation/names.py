@@ -50,6 +50,19 @@ def assigned_name(node: Any) -> str | None:
     return text.names.get(span)
 
 
+def name_of(node: Any, users: Iterable[Any]) -> str | None:
+    """`assigned_name`, but None for a value inside a call, whose `users` were made by the same
+    call.
+    """
+    main = node.main if type(node) is Pick else node
+    for user in users:
+        user = user.main if type(user) is Pick else user
+        # (h = sin(h) in a loop is no such value, although the place is the same)
+        if (user.code, user.lasti) == (main.code, main.lasti) and user.prim is not main.prim:
+            return None
+    return assigned_name(node)
+
+
 def literal_operand(node: Any) -> float | None:
     """The number in the user's `x + 5` or `5 - x`, if that made this node."""
     span, text = _at(node)

@@ -38,12 +38,16 @@ def op_of(node: Any) -> Any:
     return node.main if type(node) is Pick else node
 
 
-def pull(node: Any, g: np.ndarray) -> list[np.ndarray | None]:
-    """What the rules of a node make of the cotangent g, for every input."""
+def pull(node: Any, g: Any) -> list[np.ndarray | None]:
+    """What the rules of a node make of the cotangent g (or {output: cotangent}), per input."""
     main = op_of(node)
     if getattr(main, "saved", ()) is None:
         raise AutogradError(USED_UP.format(node=main.describe()))
-    given: Any = wrap(np.asarray(g), None)
+    given: Any
+    if isinstance(g, dict):
+        given = {i: wrap(v, None) for i, v in g.items()}
+    else:
+        given = wrap(np.asarray(g), None)
     if type(node) is Pick:
         given = {node.index: given}
     with no_grad():
@@ -214,3 +218,49 @@ def _is_main(node: Any) -> bool:
     """Whether this node of several outputs is walked by way of its Picks."""
     picks = getattr(node, "picks", None)
     return bool(getattr(node, "avals", ())) if picks is None else bool(picks)
+
+
+@dataclass
+class Backward:
+    """A whole backward pass that changes nothing: what arrived at every node, and what its rules
+    passed on.
+    """
+
+    arrived: dict[Any, Any]
+    passed: dict[Any, list[Any]]
+
+    @classmethod
+    def of(cls, outputs: Iterable[Any]) -> Backward:
+        """From the sum of the outputs."""
+        waiting: dict[Any, Any] = {}
+        for y in outputs:
+            one = np.ones(y.shape, y.value.dtype)
+            waiting[y.node] = waiting[y.node] + one if y.node in waiting else one
+        self = cls({}, {})
+        for node in engine.collect(list(waiting)) if waiting else []:
+            g = waiting.pop(node, None)
+            if g is None:
+                continue
+            self.arrived[node] = g
+            if type(node) is Pick:
+                slots = waiting.setdefault(node.main, {})
+                slots[node.index] = slots[node.index] + g if node.index in slots else g
+            elif not isinstance(node, Leaf):
+                parts = self.passed[node] = pull(node, g)
+                for edge, part in zip(node.edges, parts, strict=True):
+                    if edge is not None and part is not None:
+                        waiting[edge] = waiting[edge] + part if edge in waiting else part
+        return self
+
+    def at(self, node: Any) -> np.ndarray | None:
+        """What arrived, of the first output that got something."""
+        g = self.arrived.get(node)
+        return next(iter(g.values()), None) if isinstance(g, dict) else g
+
+    def along(self, node: Any, i: int) -> tuple[float | None, bool]:
+        """The norm of what input i got, and whether all of it was blocked here."""
+        parts, g = self.passed.get(node), self.at(node)
+        if parts is None or g is None or i >= len(parts) or parts[i] is None:
+            return None, False
+        size = float(np.linalg.norm(parts[i]))
+        return size, size == 0 and bool(np.any(g))

@@ -227,7 +227,7 @@ def _math_text(inner: str) -> str:
 
 def _mathml(formula: Any) -> str:
     sympy = optional_import("sympy", extra="explain")
-    text = str(sympy.mathml(formula, printer="presentation"))
+    text = str(sympy.mathml(formula, printer="presentation")).replace("&ExponentialE;", "e")
     return re.sub(r"&(?!(?:lt|gt|amp|quot);)\w+;", lambda entity: unescape(entity[0]), text)
 
 

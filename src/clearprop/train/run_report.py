@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import platform
 from dataclasses import asdict
+from html import escape
+from typing import Any
 
 import numpy as np
 
 from clearprop._version import __version__
 from clearprop.core import wrap
+from clearprop.errors import MissingExtraError
 from clearprop.explanation import draw
 from clearprop.train.findings import probabilities
 from clearprop.train.gradient_log import GradientLog
@@ -56,9 +59,17 @@ def report_data(
         mistakes=mistakes,
         true=true,
         predicted=predicted,
-        network_svg=draw(trainer.model, wrap(x.numpy()[:1], None)).svg,
+        network_svg=drawn(trainer.model, x.numpy()[:1]),
         environment=environment(),
     )
+
+
+def drawn(model: Any, x: np.ndarray) -> str:
+    """The network as SVG; a sentence where the package that lays it out is missing."""
+    try:
+        return draw(model, wrap(x, None)).svg
+    except MissingExtraError as error:
+        return escape(str(error))
 
 
 def worst(
