@@ -44,7 +44,7 @@ def program(tmp_path):
     [
         ("pair", (), "Linear"),
         ("build", ("--input", "2,4"), "ReLU"),
-        ("build", ("--input", "2,4", "--ops"), "matmul"),
+        ("build", ("--input", "2,4", "--ops"), "weight"),
         ("loss", ("--values", "--gradients"), "= 8.38906"),
         ("traced", (), "output"),
     ],
