@@ -368,3 +368,15 @@ def test_more_transforms(make):
     compare(a.inv(y), b.inv(z), 1e-6)
     one = a.log_abs_det_jacobian(cp.tensor(x), y)
     compare(one, b.log_abs_det_jacobian(torch.tensor(x), z), 1e-6)
+
+
+@pytest.mark.parametrize("shape", [(), (1,), (5,), (2, 2)])
+@pytest.mark.parametrize("name", ["Categorical", "OneHotCategorical"])
+def test_classes_are_drawn_alike(name, shape):
+    drawn = []
+    for lib in (cp, torch):
+        lib.manual_seed(3)
+        probs = lib.tensor([[0.1, 0.2, 0.7], [0.5, 0.3, 0.2]])
+        distribution = getattr(lib.distributions, name)(probs)
+        drawn.append([distribution.sample(shape).tolist() for _ in range(5)])
+    assert drawn[0] == drawn[1]

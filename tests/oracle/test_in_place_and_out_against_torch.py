@@ -371,6 +371,7 @@ RANDOM = [
     ("randperm", lambda lib, x: lib.randperm(9)),
     ("multinomial", lambda lib, x: lib.multinomial(lib.tensor([0.1, 0.2, 0.3, 0.4]), 20, True)),
     ("multinomial", lambda lib, x: lib.multinomial(lib.tensor([[1.0, 2, 3], [3, 0, 1]]), 9, True)),
+    ("multinomial", lambda lib, x: lib.multinomial(lib.tensor([[1.0, 2, 3]] * 9), 1, True)),
     ("multinomial", lambda lib, x: lib.multinomial(lib.tensor([0.1, 0.2, 0.3, 0.4]), 3)),
     ("multinomial", lambda lib, x: lib.multinomial(lib.tensor([[1.0, 2, 3], [3, 0, 1]]), 1)),
     ("rand_like", lambda lib, x: lib.rand_like(x)),

@@ -192,7 +192,7 @@ def test_damaged_state_in_a_file_names_the_file(tmp_path):
         cp.load(path)
 
 
-@pytest.mark.parametrize("name", ["model.ckpt", "model", "model.pickle"])
+@pytest.mark.parametrize("name", ["model.safetensor", "state.json", "model.pickle"])
 def test_other_endings_are_refused_with_those_that_work(tmp_path, name):
     for call in (lambda p: cp.save({}, p), cp.load):
         with pytest.raises(ValueError, match=r"use \.safetensors, \.npz, or \.pt"):

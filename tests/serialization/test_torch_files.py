@@ -232,3 +232,33 @@ def test_hostile_files_take_little_memory(tmp_path):
         capture_output=True, text=True, check=True,
     )  # fmt: skip
     assert float(out.stdout) < 256
+
+
+def test_open_files_are_written_and_read():
+    file = io.BytesIO()
+    cp.save({"w": cp.arange(3)}, file)
+    file.seek(0)
+    assert cp.load(file)["w"].tolist() == [0, 1, 2]
+    file.seek(0)
+    file.truncate(100)
+    with pytest.raises(cp.errors.DataError, match="no zip archive"):
+        cp.load(file)
+
+
+@pytest.mark.parametrize("name", ["model", "best.ckpt", "checkpoint.pth.tar", "mlp.params"])
+def test_files_have_the_names_that_people_give_them(tmp_path, name):
+    cp.save({"w": cp.ones(2)}, tmp_path / name)
+    assert load_torch(tmp_path / name)["w"].tolist() == cp.load(tmp_path / name)["w"].tolist()
+
+
+def test_options_of_pytorch_are_taken(tmp_path):
+    path = tmp_path / "x.pt"
+    cp.save({"w": cp.ones(2)}, path, pickle_protocol=2, _use_new_zipfile_serialization=True)
+    for place in (None, "cpu", cp.device("cpu"), {"cuda:0": "cpu"}, lambda storage, loc: storage):
+        assert cp.load(path, map_location=place, weights_only=True, mmap=False)["w"].sum() == 2
+    with pytest.raises(AssertionError, match="load: device 'cuda' is not there"):
+        cp.load(path, map_location="cuda")
+    with pytest.raises(TypeError, match="unexpected keyword argument 'weight_only'"):
+        cp.load(path, weight_only=True)
+    with pytest.raises(AttributeError, match="'seek'"):
+        cp.load(3)

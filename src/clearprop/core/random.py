@@ -258,7 +258,7 @@ class Generator:
         self, probs: np.ndarray, num_samples: int, replacement: bool = False
     ) -> np.ndarray:
         """Indices drawn with unnormalised probabilities from each row: inverse cumulative sum, or
-        exponential races without replacement.
+        exponential races without replacement (and, as in PyTorch, for one index).
         """
         p = np.atleast_2d(np.asarray(probs, np.float64))
         if not np.isfinite(p).all() or (p < 0).any():
@@ -274,7 +274,7 @@ class Generator:
                 "multinomial: cannot sample n_sample > prob_dist.size(-1) samples without"
                 " replacement"
             )
-        if replacement:
+        if replacement and num_samples != 1:
             steps = np.cumsum(p, 1) / p.sum(1, keepdims=True)
             u = self.uniform((p.shape[0], num_samples), np.float64)
             out = np.stack(

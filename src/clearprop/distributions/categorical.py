@@ -1,6 +1,7 @@
 """One of several: Categorical, OneHotCategorical, Multinomial.
 
-The class is found from a uniform number and the running sum of the probabilities.
+A class is found as PyTorch finds it, with the same numbers: one by a race, several from uniform
+numbers and the running sum of the probabilities.
 """
 
 from __future__ import annotations
@@ -88,9 +89,14 @@ class Categorical(Parametrised):
     def sample(self, sample_shape: Any = ()) -> Tensor:
         shape = self._extended_shape(sample_shape)
         with no_grad():
+            if math.prod(sample_shape) == 1:  # who comes first, at speeds of `probs`?
+                times = -ops.log1p(-ops.rand(*self.probs.shape, dtype=float64))
+                first = ops.argmax(self.probs / times.to(self.probs.dtype), -1)
+                return ops.reshape(first, shape)
             steps = ops.cumsum(self.probs.to(float64), -1)
             steps = ops.broadcast_to(steps / steps[..., -1:], (*shape, self._num_events))
-            u = ops.broadcast_to(fine_uniform(shape).unsqueeze(-1), steps.shape)
+            rows = fine_uniform((math.prod(self.batch_shape), math.prod(sample_shape)))
+            u = ops.broadcast_to(ops.reshape(rows.T, shape).unsqueeze(-1), steps.shape)
             return ops.sum(steps < u, -1)
 
     def log_prob(self, value: Tensor) -> Tensor:

@@ -11,7 +11,9 @@ from __future__ import annotations
 import math
 import os
 import zipfile
-from typing import Any
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import IO, Any
 
 import numpy as np
 
@@ -28,9 +30,9 @@ OLD = (
 )
 
 
-def save_torch(path: str | os.PathLike[str], state: Any) -> None:
+def save_torch(path: str | os.PathLike[str] | IO[bytes], state: Any) -> None:
     """Write a state (nested dicts, lists, numbers, text, tensors) so that PyTorch's
-    `torch.load(path)` reads it, all or nothing.
+    `torch.load(path)` reads it, all or nothing; or into a file that is open for writing.
 
     Errors: TypeError for what no state may hold; OSError, and the old file is as it was.
     """
@@ -39,7 +41,7 @@ def save_torch(path: str | os.PathLike[str], state: Any) -> None:
         data = writer.dump(state)
     except RecursionError:
         raise ValueError("save: the state contains itself, or is nested too deeply") from None
-    with atomic_file(path) as file, zipfile.ZipFile(file, "w") as archive:
+    with _writable(path) as file, zipfile.ZipFile(file, "w") as archive:
         entries = [("data.pkl", data), ("byteorder", b"little"), ("version", b"3\n")]
         entries += [
             (f"data/{i}", a.astype(a.dtype.newbyteorder("<"), copy=False).tobytes())
@@ -50,16 +52,35 @@ def save_torch(path: str | os.PathLike[str], state: Any) -> None:
                 member.write(content)
 
 
-def load_torch(path: str | os.PathLike[str]) -> Any:
-    """The state in a file that `torch.save` or `save_torch` wrote; tensors of every device come to
-    the CPU, bfloat16 becomes float32.
+@contextmanager
+def _writable(path: str | os.PathLike[str] | IO[bytes]) -> Iterator[Any]:
+    if not isinstance(path, str | os.PathLike):
+        yield path
+        return
+    with atomic_file(path) as file:
+        yield file
+
+
+def _size(file: Any) -> int:
+    """How many bytes a file has, given its path or the open file."""
+    if isinstance(file, str | os.PathLike):
+        return os.path.getsize(file)
+    here = file.tell()
+    size: int = file.seek(0, os.SEEK_END)
+    file.seek(here)
+    return size
+
+
+def load_torch(path: str | os.PathLike[str] | IO[bytes]) -> Any:
+    """The state in a file (a path, or one that is open for reading) that `torch.save` or
+    `save_torch` wrote; tensors of every device come to the CPU, bfloat16 becomes float32.
 
     DataError: no such file, damaged, or holding objects other than states; nothing of the file is
     ever run.
     """
     try:
         with zipfile.ZipFile(path) as archive:
-            return _Reader(archive, os.path.getsize(path)).state()
+            return _Reader(archive, _size(path)).state()
     except DataError as error:
         raise DataError(f"load: {path}: {error}", path) from error
     except zipfile.BadZipFile as error:
