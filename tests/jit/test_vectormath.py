@@ -95,7 +95,7 @@ def worst(name, x, got):
     zero = rounded == 0
     np.testing.assert_array_equal(np.signbit(got[zero]), np.signbit(rounded[zero]))
     size = np.spacing(np.abs(rounded[finite])).astype(wide)
-    return float((np.abs(got[finite].astype(wide) - truth[finite]) / size).max())
+    return float((np.abs(got[finite].astype(wide) - truth[finite]) / size).max(initial=0))
 
 
 def samples(d):

@@ -4,10 +4,12 @@ import json
 import os
 import subprocess
 import sys
+from contextlib import contextmanager
 
 import pytest
 
 import clearprop as cp
+from clearprop import nn
 from clearprop.core import TABLE, Map
 from clearprop.jit.watch import CheckError
 
@@ -82,11 +84,66 @@ def test_profile_is_what_perfetto_reads(tmp_path):
 
 def test_check_2_passes_what_is_right_and_finds_what_is_not():
     run(check=2)
-    tanh = TABLE["tanh"]
-    object.__setattr__(tanh, "lower", Map("tanh(x) + 0.01 * x"))
-    try:
+    with faulty("tanh", "tanh(x) + 0.01 * x"):
         f = cp.compile(lambda x: (cp.tanh(x) * 2).sum(1))
         with cp.flags(check=2), pytest.raises(CheckError, match=r"(?s)kernel 0 .*tanh\(f32"):
             f(cp.rand(3, 4))
+
+
+@contextmanager
+def faulty(name, formula):
+    """Machine code of a primitive that computes something else."""
+    prim = TABLE[name]
+    right = prim.lower
+    object.__setattr__(prim, "lower", Map(formula))
+    try:
+        yield
     finally:
-        object.__setattr__(tanh, "lower", Map("tanh(x)"))
+        object.__setattr__(prim, "lower", right)
+
+
+def test_check_2_lets_pass_what_rounding_decides():
+    """Fused, `a * b - c` is rounded once, so it has another sign than in eager mode here and there;
+    and a sum of deviations from the mean is rounding alone."""
+    a, b = cp.rand(4000), cp.rand(4000)
+    c = a * b
+    f = cp.compile(lambda a, b, c: (a * b - c <= 0, (a * b - c).sum(), (a - a.mean()).sum()))
+    with cp.flags(check=2):
+        below, *_ = f(a, b, c)
+    assert not below.all()  # eager mode: all
+
+
+@pytest.mark.parametrize(
+    ("name", "formula"),
+    [
+        ("le", "x < y - 0.01"),  # far from what rounding decides
+        ("sub", "x - y + 0.0001 * x"),
+        ("maximum", "max(x, y) + 0.01"),
+    ],
+)
+def test_check_2_finds_faults_beside_what_rounding_decides(name, formula):
+    a, b, m = cp.rand(400), cp.rand(400), cp.rand(400)
+    with faulty(name, formula):
+        f = cp.compile(lambda a, b, m: ((cp.maximum(a, b) <= m), (a - m).sum(), cp.maximum(a, b)))
+        with cp.flags(check=2), pytest.raises(CheckError, match=name):
+            f(a, b, m + a - a.mean() + (a - m).mean() if name == "sub" else m)
+
+
+def test_check_2_of_a_convolutional_network():
+    net = nn.Sequential(
+        nn.Conv2d(1, 4, 5), nn.ReLU(), nn.MaxPool2d(2), nn.Conv2d(4, 6, 3), nn.BatchNorm2d(6),
+        nn.ReLU(), nn.AvgPool2d(2), nn.Flatten(), nn.Linear(54, 10),
+    )  # fmt: skip
+    optimizer = cp.optim.SGD(net.parameters(), lr=0.05, momentum=0.9)
+
+    @cp.compile
+    def step(x, y):
+        optimizer.zero_grad()
+        loss = nn.functional.cross_entropy(net(x), y)
+        loss.backward()
+        optimizer.step()
+        return loss
+
+    with cp.flags(check=2):
+        for _ in range(3):
+            step(cp.randn(32, 1, 20, 20), cp.randint(0, 10, (32,)))

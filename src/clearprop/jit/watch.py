@@ -17,10 +17,10 @@ from typing import Any
 
 import numpy as np
 
-from clearprop.core import local
 from clearprop.errors import ClearpropError
 from clearprop.flags import flags
-from clearprop.graph import Graph, Var, text
+from clearprop.graph import Graph, text
+from clearprop.jit.check import Truth
 from clearprop.jit.engine import assembly_of, compile_text, module_text
 from clearprop.jit.memory import Plan
 from clearprop.jit.module import write_apart
@@ -28,8 +28,6 @@ from clearprop.jit.nest import Nest
 from clearprop.jit.schedule import Callback, Kernel, Product, makes, reads_of
 from clearprop.jit.special import Special
 from clearprop.jit.target import host
-
-LIMIT = {"f16": 1e-2, "f32": 1e-3, "f64": 1e-8}  # of what is called the same, CHECK=2
 
 
 class CheckError(ClearpropError, AssertionError):
@@ -130,7 +128,7 @@ class Apart:
 def run(program: Any, inputs: Sequence[np.ndarray]) -> None:
     """Run a program whose table is filled, kernel by kernel; time and check each."""
     apart = _apart(program)
-    truth = _Truth(program, inputs) if int(flags.check) >= 2 else None
+    truth = Truth(program, inputs) if int(flags.check) >= 2 else None
     for at, kernel in enumerate(program.plan.schedule.kernels):
         start = time.perf_counter()
         if isinstance(kernel, Callback):
@@ -142,7 +140,7 @@ def run(program: Any, inputs: Sequence[np.ndarray]) -> None:
             program.fail(failed)
         _record(program.graph.name, at, kernel, start, seconds)
         if truth is not None:
-            truth.compare(at, kernel)
+            _compare(truth, program.graph.name, at, kernel)
 
 
 def _apart(program: Any) -> Apart:
@@ -152,60 +150,21 @@ def _apart(program: Any) -> Apart:
     return found
 
 
-class _Truth:
-    """What every value of a run must be: eager mode's kernels, on copies of the inputs."""
-
-    def __init__(self, program: Any, inputs: Sequence[np.ndarray]) -> None:
-        self.program = program
-        graph: Graph = program.graph
-        self.values: dict[Var, np.ndarray] = dict(graph.constants)
-        self.values.update((v, a.copy()) for v, a in zip(graph.inputs, inputs, strict=True))
-        for e in graph.equations:
-            args = [self.values[v] for v in e.inputs]
-            found = local.c.run(e.prim.eager, *args, **e.params)
-            many = found if e.prim.outputs > 1 else (found,)
-            self.values.update((v, np.asarray(y)) for v, y in zip(e.outputs, many, strict=True))
-        last: dict[Var, int] = {}
-        for at, kernel in enumerate(program.plan.schedule.kernels):
-            last.update((v, at) for v in makes(kernel))
-        self.last = last
-
-    def compare(self, at: int, kernel: Kernel) -> None:
-        """What a kernel has stored, with the truth."""
-        plan, access = self.program.plan, self.program.plan.schedule.access
-        for v in makes(kernel):
-            if v not in plan.places or v not in self.values or self.last[v] != at:
-                continue
-            got, true = self.program.array(access[v]), self.values[v]
-            if access[v].base is v and not _same(got, true, v.aval.dtype.short):
-                worst = _difference(got, true)
-                equations = (
-                    [m.equation for m in kernel.members]
-                    if isinstance(kernel, Nest)
-                    else [kernel.equation]
-                )
-                body = "\n".join(
-                    f"  {e.prim.name}({', '.join(str(x.aval) for x in e.inputs)}) {e.origin}"
-                    for e in equations
-                )
-                raise CheckError(
-                    f"{self.program.graph.name}: kernel {at} ({described(kernel)}) computes"
-                    f" something else than eager mode: {v.aval} differs by {worst}. It is made of\n"
-                    f"{body}"
-                )
-
-
-def _same(a: np.ndarray, b: np.ndarray, d: str) -> bool:
-    if d not in LIMIT:
-        return bool(np.array_equal(a, b))
-    finite = b[np.isfinite(b)]
-    size = max(1e-30, float(np.abs(finite).max(initial=0.0)))
-    return bool(np.allclose(a, b, rtol=LIMIT[d], atol=LIMIT[d] * size, equal_nan=True))
-
-
-def _difference(a: np.ndarray, b: np.ndarray) -> str:
-    with np.errstate(all="ignore"):
-        return f"{np.nanmax(np.abs(a.astype(np.float64) - b.astype(np.float64))):.3g}"
+def _compare(truth: Truth, name: str, at: int, kernel: Kernel) -> None:
+    """What a kernel has stored, with the truth."""
+    difference = truth.difference(at, kernel)
+    if difference is None:
+        return
+    equations = (
+        [m.equation for m in kernel.members] if isinstance(kernel, Nest) else [kernel.equation]
+    )
+    body = "\n".join(
+        f"  {e.prim.name}({', '.join(str(x.aval) for x in e.inputs)}) {e.origin}" for e in equations
+    )
+    raise CheckError(
+        f"{name}: kernel {at} ({described(kernel)}) computes something else than eager mode:"
+        f" {difference}. It is made of\n{body}"
+    )
 
 
 # ---------------------------------------------------------------------- times
