@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from functools import cache
 
 from clearprop.jit.target import Target
+from clearprop.jit.transpose import transposed
 from clearprop.jit.writer import SIZES, TYPES, Carried, Writer, splat
 
 TILES = {"avx512": (12, 2), "avx2": (6, 2), "neon": (8, 3), "sse2": (4, 2)}  # rows, vectors
@@ -416,18 +417,7 @@ class _Tiles(_Kernel):
                 step_on = w.emit(f"select i1 {there}, i64 %ld, i64 0")
                 at = w.emit(f"getelementptr {self.t}, ptr {at}, i64 {step_on}")
             rows.append(self.load(w, at, lanes))
-        step = 1
-        while step < lanes:  # blocks of step x step change places
-            for i in range(lanes):
-                if not i & step:
-                    x, y = rows[i], rows[i + step]
-                    low = [e if not e & step else lanes + e - step for e in range(lanes)]
-                    high = [e + step if not e & step else lanes + e for e in range(lanes)]
-                    for place, picks in ((i, low), (i + step, high)):
-                        chosen = ", ".join(f"i32 {e}" for e in picks)
-                        rows[place] = w.emit(f"shufflevector {self.v} {x}, {self.v} {y},"
-                                             f" <{lanes} x i32> <{chosen}>")  # fmt: skip
-            step *= 2
+        rows = transposed(w, self.p.dtype, rows)
         at = "%to"
         for r, x in enumerate(rows):
             if r:

@@ -7,8 +7,9 @@ it have not run then.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from clearprop.graph import Var
@@ -22,6 +23,7 @@ from clearprop.jit.special import Special
 from clearprop.jit.target import Target
 
 PART = 400  # lines of a function that calls kernels
+LIMIT = re.compile(r"icmp ult i64 (%i\d+), (\d+)$", re.MULTILINE)  # where a loop goes on
 
 
 @dataclass(eq=False)
@@ -151,9 +153,11 @@ class ModuleWriter:
         stored = {m.out for m in nest.members if m.out in self.plan.places}
         apart = self._is_apart(nest, stored)
         code = LoopWriter(nest, stored, self.constants, self.target, apart=apart).write()
-        name = self._loop_function(code)
+        body, count = _counted(code.body)
+        counts = [] if count is None else [f"i64 {count}"]
+        name = self._loop_function(replace(code, body=body), ", i64 %count" * len(counts))
         given = [self._address(self._place(at, v)) for v in code.arguments]
-        self._call(name, given + ["ptr %status"] * code.checks)
+        self._call(name, given + ["ptr %status"] * code.checks + counts)
         if code.checks:
             self._stop(at)
         return name
@@ -242,6 +246,16 @@ class ModuleWriter:
         self.names += 1
         self.main.append(f"  %v{self.names} = getelementptr i8, ptr {base}, i64 {place.offset}")
         return f"ptr %v{self.names}"
+
+
+def _counted(body: str) -> tuple[str, int | None]:
+    """Code with one loop as a function of how far it goes, so that nests that differ only in their
+    size share it, and how far that is.
+    """
+    limits = LIMIT.findall(body)
+    if len(limits) != 1:
+        return body, None
+    return LIMIT.sub(r"icmp ult i64 \1, %count", body), int(limits[0][1])
 
 
 def _reach(v: Var, place: Place) -> tuple[int, int, int]:

@@ -87,7 +87,7 @@ class Nest:
 
     def takes(self, member: Member) -> bool:
         """Whether a member fits into the nest as far as the nest itself is concerned."""
-        if not self.members or self.members[0].alone or member.alone:
+        if not self.members or self.members[-1].alone or member.alone:  # others move in before it
             return False
         if len(self.members) >= LARGEST:
             return False

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 
 from clearprop.jit.target import Target
+from clearprop.jit.transpose import transposed
 from clearprop.jit.writer import SIZES, TYPES, Carried, Writer, splat
 
 
@@ -72,27 +73,8 @@ class Tile:
 
     def transposed(self, w: Writer, rows: Sequence[str]) -> list[str]:
         """The columns of a square whose first rows these are; what is missing does not matter."""
-        lanes = self.lanes
-        square = [*rows, *["poison"] * (lanes - len(rows))]
-        step = 1
-        while step < lanes:  # blocks of step x step change places
-            for i in range(lanes):
-                if not i & step:
-                    x, y = square[i], square[i + step]
-                    low = [e if not e & step else lanes + e - step for e in range(lanes)]
-                    high = [e + step if not e & step else lanes + e for e in range(lanes)]
-                    square[i] = self._mixed(w, x, y, low)
-                    square[i + step] = self._mixed(w, x, y, high)
-            step *= 2
-        return square
-
-    def _mixed(self, w: Writer, x: str, y: str, picks: list[int]) -> str:
-        if x == y == "poison":
-            return x
-        chosen = ", ".join(f"i32 {e}" for e in picks)
-        return w.emit(
-            f"shufflevector {self.kind} {x}, {self.kind} {y}, <{self.lanes} x i32> <{chosen}>"
-        )
+        missing = self.lanes - len(rows)
+        return transposed(w, self.d, [*rows, *["poison"] * missing])
 
 
 def chunks(w: Writer, n: int, size: int) -> Iterator[tuple[str, int]]:
