@@ -11,7 +11,9 @@ from typing import Any
 _PLACES = {
     "ExportError": "clearprop.onnx.library",
     "Exported": "clearprop.onnx.exporting",
+    "ImportRefused": "clearprop.onnx.library",
     "export": "clearprop.onnx.exporting",
+    "load": "clearprop.onnx.importing",
 }
 
 
@@ -21,4 +23,4 @@ def __getattr__(name: str) -> Any:
     raise AttributeError(f"module 'clearprop.onnx' has no attribute {name!r}")
 
 
-__all__ = ["ExportError", "Exported", "export"]
+__all__ = ["ExportError", "Exported", "ImportRefused", "export", "load"]

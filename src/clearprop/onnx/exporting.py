@@ -379,6 +379,8 @@ def _needed(nodes: list[Any], wanted: set[str]) -> list[Any]:
     kept = []
     for node in reversed(nodes):
         if wanted.intersection(node.output):
+            while node.output[-1] not in wanted:
+                node.output.pop()
             kept.append(node)
             wanted.update(node.input)
     return kept[::-1]
