@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-import clearprop as cp
+from clearprop import ops
 from clearprop.nn import functional as F
 from clearprop.onnx.operators import Node, guard, operator, tensor
 
@@ -123,14 +123,14 @@ def _average_pool(node: Node, x: Any) -> Any:
     geometry = stride, dilation, before, after = _geometry(node, x, kernel)
     more, d = _ceil(node, x, kernel, geometry), len(kernel)
     inside = 1.0 if node.get("count_include_pad", 0) else 0.0
-    counts = _around(cp.ones(1, 1, *x.shape[2:], dtype=x.dtype), before, after, inside)
+    counts = _around(ops.ones(1, 1, *x.shape[2:], dtype=x.dtype), before, after, inside)
     ends = [0] * d
     counts, x = (
         _around(counts, ends, more, 0.0),
         _around(_around(x, before, after, 0), ends, more, 0),
     )
     n, c = x.shape[:2]
-    ones = cp.ones(1, 1, *kernel, dtype=x.dtype)
+    ones = ops.ones(1, 1, *kernel, dtype=x.dtype)
 
     def sums(y: Any) -> Any:
         return CONVOLUTIONS[d](y, ones, None, tuple(stride), 0, tuple(dilation))

@@ -13,8 +13,8 @@ from typing import Any
 
 import numpy as np
 
-import clearprop as cp
-from clearprop.core import Tensor, from_numpy_dtype, wrap
+from clearprop import linalg, ops
+from clearprop.core import Tensor, bool_, float64, from_numpy_dtype, wrap
 from clearprop.core.tensor import known
 from clearprop.nn import functional as F
 from clearprop.onnx.library import ImportRefused, helper
@@ -99,21 +99,23 @@ def dtype_of(node: Node, number: int) -> Any:
 
 # ---------------------------------------------------------------------- elementwise
 UNARY: dict[str, Callable[[Tensor], Any]] = {
-    "Abs": cp.abs, "Neg": cp.neg, "Exp": cp.exp, "Log": cp.log, "Sqrt": cp.sqrt, "Sin": cp.sin,
-    "Cos": cp.cos, "Tan": cp.tan, "Asin": cp.asin, "Acos": cp.acos, "Atan": cp.atan,
-    "Sinh": cp.sinh, "Cosh": cp.cosh, "Asinh": cp.asinh, "Acosh": cp.acosh, "Atanh": cp.atanh,
-    "Tanh": cp.tanh, "Sigmoid": cp.sigmoid, "Erf": cp.erf, "Floor": cp.floor, "Ceil": cp.ceil,
-    "Round": cp.round, "Reciprocal": cp.reciprocal, "Sign": cp.sign, "Relu": cp.relu,
-    "Identity": lambda x: x, "Not": cp.logical_not, "IsNaN": cp.isnan, "Softplus": F.softplus,
-    "Softsign": F.softsign, "Mish": F.mish, "HardSwish": F.hardswish, "Det": cp.linalg.det,
-    "BitwiseNot": cp.bitwise_not, "GlobalAveragePool": lambda x: _over_places(x, "mean"),
+    "Abs": ops.abs, "Neg": ops.neg, "Exp": ops.exp, "Log": ops.log, "Sqrt": ops.sqrt,
+    "Sin": ops.sin,
+    "Cos": ops.cos, "Tan": ops.tan, "Asin": ops.asin, "Acos": ops.acos, "Atan": ops.atan,
+    "Sinh": ops.sinh, "Cosh": ops.cosh, "Asinh": ops.asinh, "Acosh": ops.acosh, "Atanh": ops.atanh,
+    "Tanh": ops.tanh, "Sigmoid": ops.sigmoid, "Erf": ops.erf, "Floor": ops.floor, "Ceil": ops.ceil,
+    "Round": ops.round, "Reciprocal": ops.reciprocal, "Sign": ops.sign, "Relu": ops.relu,
+    "Identity": lambda x: x, "Not": ops.logical_not, "IsNaN": ops.isnan, "Softplus": F.softplus,
+    "Softsign": F.softsign, "Mish": F.mish, "HardSwish": F.hardswish, "Det": linalg.det,
+    "BitwiseNot": ops.bitwise_not, "GlobalAveragePool": lambda x: _over_places(x, "mean"),
     "GlobalMaxPool": lambda x: _over_places(x, "amax"),
 }  # fmt: skip
 BINARY: dict[str, Callable[[Tensor, Tensor], Any]] = {
-    "Add": cp.add, "Sub": cp.sub, "Mul": cp.mul, "Equal": cp.eq, "Less": cp.lt, "Greater": cp.gt,
-    "LessOrEqual": cp.le, "GreaterOrEqual": cp.ge, "And": cp.logical_and, "Or": cp.logical_or,
-    "Xor": cp.logical_xor, "BitwiseAnd": cp.bitwise_and, "BitwiseOr": cp.bitwise_or,
-    "BitwiseXor": cp.bitwise_xor, "MatMul": cp.matmul,
+    "Add": ops.add, "Sub": ops.sub, "Mul": ops.mul, "Equal": ops.eq, "Less": ops.lt,
+    "Greater": ops.gt,
+    "LessOrEqual": ops.le, "GreaterOrEqual": ops.ge, "And": ops.logical_and, "Or": ops.logical_or,
+    "Xor": ops.logical_xor, "BitwiseAnd": ops.bitwise_and, "BitwiseOr": ops.bitwise_or,
+    "BitwiseXor": ops.bitwise_xor, "MatMul": ops.matmul,
 }  # fmt: skip
 
 
@@ -155,7 +157,7 @@ def _div(node: Node, x: Any, y: Any) -> Any:
         return x / y
     if not static(node, y).all():
         raise node.refuse("an integer is divided by zero")
-    return cp.div(x, y, rounding_mode="trunc")
+    return ops.div(x, y, rounding_mode="trunc")
 
 
 @operator("Mod")
@@ -164,7 +166,7 @@ def _mod(node: Node, x: Any, y: Any) -> Any:
     fits(node, x, y)
     if not x.is_floating_point() and not static(node, y).all():
         raise node.refuse("an integer is divided by zero")
-    return cp.fmod(x, y) if node.get("fmod", 0) else cp.remainder(x, y)
+    return ops.fmod(x, y) if node.get("fmod", 0) else ops.remainder(x, y)
 
 
 @operator("Pow")
@@ -175,7 +177,7 @@ def _pow(node: Node, x: Any, y: Any) -> Any:
         return x**y
     if x.is_floating_point():
         return x ** y.to(x.dtype)
-    wide = x.to(cp.float64) ** y.to(cp.float64)
+    wide = x.to(float64) ** y.to(float64)
     return wide.to(x.dtype)
 
 
@@ -190,7 +192,9 @@ def _fold(f: Callable[[Tensor, Tensor], Tensor]) -> Callable[..., Any]:
     return run
 
 
-OPERATORS["Max"], OPERATORS["Min"], OPERATORS["Sum"] = map(_fold, (cp.maximum, cp.minimum, cp.add))
+OPERATORS["Max"], OPERATORS["Min"], OPERATORS["Sum"] = map(
+    _fold, (ops.maximum, ops.minimum, ops.add)
+)
 OPERATORS["Mean"] = lambda node, *xs: OPERATORS["Sum"](node, *xs) / len(xs)
 
 
@@ -198,21 +202,21 @@ OPERATORS["Mean"] = lambda node, *xs: OPERATORS["Sum"](node, *xs) / len(xs)
 def _prelu(node: Node, x: Any, slope: Any) -> Any:
     x, slope = tensor(x), tensor(slope)
     fits(node, x, slope)
-    return cp.where(x < 0, slope * x, x)
+    return ops.where(x < 0, slope * x, x)
 
 
 @operator("Where")
 def _where(node: Node, c: Any, x: Any, y: Any) -> Any:
     c, x, y = tensor(c), tensor(x), tensor(y)
     fits(node, c, x, y)
-    return cp.where(c, x, y)
+    return ops.where(c, x, y)
 
 
 @operator("IsInf")
 def _isinf(node: Node, x: Any) -> Any:
     x = tensor(x)
-    above = (x == math.inf) if node.get("detect_positive", 1) else cp.zeros_like(x, dtype=cp.bool)
-    below = (x == -math.inf) if node.get("detect_negative", 1) else cp.zeros_like(x, dtype=cp.bool)
+    above = (x == math.inf) if node.get("detect_positive", 1) else ops.zeros_like(x, dtype=bool_)
+    below = (x == -math.inf) if node.get("detect_negative", 1) else ops.zeros_like(x, dtype=bool_)
     return above | below
 
 
@@ -222,17 +226,19 @@ SHAPED: dict[str, tuple[Callable[..., Any], dict[str, float]]] = {
     "Elu": (lambda x, alpha: F.elu(x, alpha), {"alpha": 1.0}),
     "Celu": (lambda x, alpha: F.celu(x, alpha), {"alpha": 1.0}),
     "Selu": (
-        lambda x, alpha, gamma: gamma * cp.where(x > 0, x, alpha * cp.expm1(cp.minimum(x, x * 0))),
+        lambda x, alpha, gamma: (
+            gamma * ops.where(x > 0, x, alpha * ops.expm1(ops.minimum(x, x * 0)))
+        ),
         {"alpha": 1.67326319217681884765625, "gamma": 1.05070102214813232421875},
     ),
     "HardSigmoid": (
         lambda x, alpha, beta: (alpha * x + beta).clamp(0, 1),
         {"alpha": 0.2, "beta": 0.5},
     ),
-    "ThresholdedRelu": (lambda x, alpha: cp.where(x > alpha, x, x * 0), {"alpha": 1.0}),
+    "ThresholdedRelu": (lambda x, alpha: ops.where(x > alpha, x, x * 0), {"alpha": 1.0}),
     "Shrink": (
-        lambda x, lambd, bias: cp.where(
-            x < -lambd, x + bias, cp.where(x > lambd, x - bias, cp.zeros_like(x))
+        lambda x, lambd, bias: ops.where(
+            x < -lambd, x + bias, ops.where(x > lambd, x - bias, ops.zeros_like(x))
         ),
         {"lambd": 0.5, "bias": 0.0},
     ),
@@ -256,9 +262,9 @@ def _text(value: Any) -> str:
 def _clip(node: Node, x: Any, low: Any = None, high: Any = None) -> Any:
     x = tensor(x)
     low, high = (node.get(name) if v is None else v for name, v in (("min", low), ("max", high)))
-    for f, bound in ((cp.maximum, low), (cp.minimum, high)):
+    for f, bound in ((ops.maximum, low), (ops.minimum, high)):
         if bound is not None:
-            b = tensor(bound) if not isinstance(bound, float) else cp.tensor(bound, dtype=x.dtype)
+            b = tensor(bound) if not isinstance(bound, float) else ops.tensor(bound, dtype=x.dtype)
             x = f(x, b)
     return x
 
@@ -278,7 +284,7 @@ def _dropout(node: Node, x: Any, ratio: Any = None, training: Any = None) -> Any
     if training is not None and static(node, training).any():
         raise node.refuse("training mode draws random numbers")
     x = tensor(x)
-    return x, cp.ones_like(x, dtype=cp.bool)
+    return x, ops.ones_like(x, dtype=bool_)
 
 
 def _softmax(f: Callable[..., Tensor]) -> Callable[..., Any]:
@@ -307,7 +313,7 @@ REDUCTIONS: dict[str, Callable[[Tensor, tuple[int, ...], bool], Any]] = {
     "ReduceL1": lambda x, d, k: x.abs().sum(d, keepdim=k).to(x.dtype),
     "ReduceL2": lambda x, d, k: (x * x).sum(d, keepdim=k).sqrt().to(x.dtype),
     "ReduceLogSum": lambda x, d, k: x.sum(d, keepdim=k).log(),
-    "ReduceLogSumExp": lambda x, d, k: cp.logsumexp(x, d, keepdim=k),
+    "ReduceLogSumExp": lambda x, d, k: ops.logsumexp(x, d, keepdim=k),
     "ReduceSumSquare": lambda x, d, k: (x * x).sum(d, keepdim=k).to(x.dtype),
 }
 
@@ -340,7 +346,7 @@ OPERATORS.update({name: _reduction(f) for name, f in REDUCTIONS.items()})
 
 @operator("ArgMax", "ArgMin")
 def _arg(node: Node, x: Any) -> Any:
-    x, f = tensor(x), cp.argmax if node.kind == "ArgMax" else cp.argmin
+    x, f = tensor(x), ops.argmax if node.kind == "ArgMax" else ops.argmin
     axis = node.get("axis", 0) % x.ndim
     keep = bool(node.get("keepdims", 1))
     if not node.get("select_last_index", 0):
@@ -364,14 +370,14 @@ def _top_k(node: Node, x: Any, k: Any = None) -> Any:
     x = tensor(x)
     (n,) = given(node, (x, k), 1, "k")
     axis, largest = node.get("axis", -1), bool(node.get("largest", 1))
-    order = cp.argsort(x, axis, descending=largest, stable=True)
+    order = ops.argsort(x, axis, descending=largest, stable=True)
     index = order.narrow(axis, 0, n)
-    return cp.gather(x, axis, index), index
+    return ops.gather(x, axis, index), index
 
 
 @operator("Einsum")
 def _einsum(node: Node, *xs: Any) -> Any:
-    return cp.einsum(_text(node.get("equation")), *map(tensor, xs))
+    return ops.einsum(_text(node.get("equation")), *map(tensor, xs))
 
 
 @operator("Gemm")

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import clearprop as cp
+from clearprop import ops
 from clearprop.onnx.operators import Node, operator, static, tensor
 
 USUAL = {"LSTM": ("Sigmoid", "Tanh", "Tanh"), "GRU": ("Sigmoid", "Tanh"), "RNN": ("Tanh",)}
 ACTIVATIONS: dict[str, Callable[[Any], Any]] = {
-    "Sigmoid": cp.sigmoid, "Tanh": cp.tanh, "Relu": cp.relu,
+    "Sigmoid": ops.sigmoid, "Tanh": ops.tanh, "Relu": ops.relu,
 }  # fmt: skip
 GATES = {"LSTM": 4, "GRU": 3, "RNN": 1}
 
@@ -39,19 +39,19 @@ def _recurrent(
     outs, last, cells = [], [], []
     for d, backwards in enumerate(ways):
         f = [ACTIVATIONS[s] for s in names[d * per : (d + 1) * per]]
-        zero = cp.zeros(n, size, dtype=x.dtype)
+        zero = ops.zeros(n, size, dtype=x.dtype)
         h = zero if h0 is None else tensor(h0)[d]
         c = zero if c0 is None else tensor(c0)[d]
-        bias = cp.zeros(2 * GATES[node.kind] * size, dtype=x.dtype) if b is None else tensor(b)[d]
+        bias = ops.zeros(2 * GATES[node.kind] * size, dtype=x.dtype) if b is None else tensor(b)[d]
         wb, rb = bias[: GATES[node.kind] * size], bias[GATES[node.kind] * size :]
         steps: list[Any] = [None] * time
         for t in range(time)[:: -1 if backwards else 1]:
             h, c = STEPS[node.kind](node, f, x[t], h, c, w[d], r[d], wb, rb)
             steps[t] = h
-        outs.append(cp.stack(steps))
+        outs.append(ops.stack(steps))
         last.append(h)
         cells.append(c)
-    y, h, c = cp.stack(outs, 1), cp.stack(last), cp.stack(cells)
+    y, h, c = ops.stack(outs, 1), ops.stack(last), ops.stack(cells)
     if batch_first:
         y, h, c = y.permute(2, 0, 1, 3), h.transpose(0, 1), c.transpose(0, 1)
     return (y, h, c) if node.kind == "LSTM" else (y, h)

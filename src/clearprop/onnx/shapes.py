@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-import clearprop as cp
-from clearprop.core import from_numpy_dtype, wrap
+from clearprop import ops
+from clearprop.core import from_numpy_dtype, int64, wrap
 from clearprop.nn import functional as F
 from clearprop.onnx.library import numpy_helper
 from clearprop.onnx.operators import (
@@ -70,20 +70,20 @@ def _size(node: Node, x: Any) -> Any:
 
 @operator("OneHot")
 def _one_hot(node: Node, index: Any, depth: Any, values: Any) -> Any:
-    index, values = tensor(index).to(cp.int64), tensor(values)
+    index, values = tensor(index).to(int64), tensor(values)
     (n,), axis = ints(node, depth), node.get("axis", -1)
     guard(node, [*index.shape, n])
     axis = axis % (index.ndim + 1)
-    along = cp.arange(n).reshape([-1 if i == axis else 1 for i in range(index.ndim + 1)])
+    along = ops.arange(n).reshape([-1 if i == axis else 1 for i in range(index.ndim + 1)])
     hit = index.unsqueeze(axis) % n == along
     inside = ((index >= -n) & (index < n)).unsqueeze(axis)
-    return cp.where(hit & inside, values[1], values[0])
+    return ops.where(hit & inside, values[1], values[0])
 
 
 @operator("Trilu")
 def _trilu(node: Node, x: Any, k: Any = None) -> Any:
     n = ints(node, k)[0] if k is not None else 0
-    return (cp.triu if node.get("upper", 1) else cp.tril)(tensor(x), n)
+    return (ops.triu if node.get("upper", 1) else ops.tril)(tensor(x), n)
 
 
 @operator("EyeLike")
@@ -142,7 +142,7 @@ def _unsqueeze(node: Node, x: Any, axes: Any = None) -> Any:
 
 @operator("Concat")
 def _concat(node: Node, *xs: Any) -> Any:
-    return cp.cat([tensor(x) for x in xs], node.get("axis", 1))
+    return ops.cat([tensor(x) for x in xs], node.get("axis", 1))
 
 
 @operator("Split")
@@ -155,7 +155,7 @@ def _split(node: Node, x: Any, sizes: Any = None) -> Any:
         parts = [min(size, max(0, n - i * size)) for i in range(count)]
     if sum(parts) != n or min(parts, default=0) < 0:
         raise node.refuse(f"parts {parts} of {n} elements")
-    return tuple(cp.split(x, parts, axis))
+    return tuple(ops.split(x, parts, axis))
 
 
 @operator("Slice")
@@ -198,7 +198,7 @@ def _pad(node: Node, x: Any, pads: Any = None, value: Any = None, axes: Any = No
     for i, d in enumerate(dims):
         places = np.pad(np.arange(x.shape[d]), (max(before[i], 0), max(after[i], 0)), mode)  # type: ignore[call-overload]
         places = places[max(-before[i], 0) : len(places) - max(-after[i], 0)]
-        x = cp.index_select(x, d, wrap(places.astype(np.int64), None))
+        x = ops.index_select(x, d, wrap(places.astype(np.int64), None))
     return x
 
 
@@ -239,12 +239,12 @@ def _space_to_depth(node: Node, x: Any) -> Any:
 # ---------------------------------------------------------------------- picking
 def _inside(node: Node, index: Any, n: int) -> Any:
     """Indices from 0 on; those that reach outside are refused where they are known."""
-    index = tensor(index).to(cp.int64)
+    index = tensor(index).to(int64)
     if isinstance(index.value, np.ndarray) and index.value.size:
         low, high = index.value.min(), index.value.max()
         if low < -n or high >= n:
             raise node.refuse(f"an index of {low} to {high} into {n} elements")
-    return cp.where(index < 0, index + n, index)
+    return ops.where(index < 0, index + n, index)
 
 
 @operator("Gather")
@@ -253,14 +253,14 @@ def _gather(node: Node, x: Any, index: Any) -> Any:
     axis %= x.ndim
     index = _inside(node, index, x.shape[axis])
     guard(node, [*x.shape[:axis], *index.shape, *x.shape[axis + 1 :]])
-    flat = cp.index_select(x, axis, index.reshape(-1))
+    flat = ops.index_select(x, axis, index.reshape(-1))
     return flat.reshape(*x.shape[:axis], *index.shape, *x.shape[axis + 1 :])
 
 
 @operator("GatherElements")
 def _gather_elements(node: Node, x: Any, index: Any) -> Any:
     x, axis = tensor(x), node.get("axis", 0)
-    return cp.gather(x, axis, _inside(node, index, x.shape[axis]))
+    return ops.gather(x, axis, _inside(node, index, x.shape[axis]))
 
 
 @operator("GatherND")
@@ -271,7 +271,7 @@ def _gather_nd(node: Node, x: Any, index: Any) -> Any:
     grids = []
     for d in range(b):
         shape = [-1 if i == d else 1 for i in range(index.ndim - 1)]
-        grids.append(cp.arange(x.shape[d]).reshape(shape).expand(index.shape[:-1]))
+        grids.append(ops.arange(x.shape[d]).reshape(shape).expand(index.shape[:-1]))
     return x[(*grids, *parts)]
 
 
@@ -284,8 +284,8 @@ def _scatter_elements(node: Node, x: Any, index: Any, source: Any) -> Any:
     index = _inside(node, index, x.shape[axis])
     how = node.get("reduction", b"none").decode()
     if how == "none":
-        return cp.scatter(x, axis, index, source)
-    return cp.scatter_reduce(x, axis, index, source, REDUCE[how], include_self=True)
+        return ops.scatter(x, axis, index, source)
+    return ops.scatter_reduce(x, axis, index, source, REDUCE[how], include_self=True)
 
 
 @operator("ScatterND")
@@ -293,7 +293,7 @@ def _scatter_nd(node: Node, x: Any, index: Any, source: Any) -> Any:
     """The rows that an index names, as rows of x with its first axes joined."""
     x, index, source = tensor(x), tensor(index), tensor(source)
     k, how = index.shape[-1], node.get("reduction", b"none").decode()
-    row = cp.zeros(index.shape[:-1], dtype=cp.int64)
+    row = ops.zeros(index.shape[:-1], dtype=int64)
     for i in range(k):
         row = row * x.shape[i] + _inside(node, index[..., i], x.shape[i])
     width = math.prod(x.shape[k:])
@@ -302,5 +302,7 @@ def _scatter_nd(node: Node, x: Any, index: Any, source: Any) -> Any:
     guard(node, rows.shape)
     values = source.reshape(rows.shape)
     if how == "none":
-        return cp.scatter(flat, 0, rows, values).reshape(x.shape)
-    return cp.scatter_reduce(flat, 0, rows, values, REDUCE[how], include_self=True).reshape(x.shape)
+        return ops.scatter(flat, 0, rows, values).reshape(x.shape)
+    return ops.scatter_reduce(flat, 0, rows, values, REDUCE[how], include_self=True).reshape(
+        x.shape
+    )
