@@ -40,8 +40,8 @@ def load(path: str | os.PathLike[str]) -> Network:
     >>> import clearprop as cp
     >>> _ = cp.onnx.export(cp.nn.Linear(2, 1), cp.ones(1, 2), "line.onnx")
     >>> net = cp.onnx.load("line.onnx")
-    >>> [name for name, _ in net.named_parameters()], net(cp.ones(3, 2)).shape
-    (['weight', 'bias'], Size([3, 1]))
+    >>> [name for name, _ in net.named_parameters()], tuple(net(cp.ones(3, 2)).shape)
+    (['weight', 'bias'], (3, 1))
     """
     file = Path(path)
     if file.stat().st_size > MOST_BYTES:
