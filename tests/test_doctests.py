@@ -18,7 +18,8 @@ def test_examples_of(name, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     module = pytest.importorskip(name, exc_type=MissingExtraError)
     flags = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
-    result = doctest.testmod(module, extraglobs={"np": np}, optionflags=flags)
+    user = {"np": np, "__name__": "__main__"}  # an example is a user's program
+    result = doctest.testmod(module, extraglobs=user, optionflags=flags)
     assert result.failed == 0
 
 

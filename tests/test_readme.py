@@ -42,7 +42,7 @@ def test_the_example_is_short_and_learns(tmp_path):
     output = printed(example, tmp_path)
     accuracy = re.search(r"accuracy (\S+)", output)
     assert accuracy and float(accuracy[1]) > 0.97, output
-    assert re.search(r"add in Sequential\.4 at .*example\.py:\d+", output), output
+    assert re.search(r"linear in Sequential\.4 at .*example\.py:\d+", output), output
 
 
 def test_the_op_that_is_added_in_the_docs_works(tmp_path):
