@@ -115,7 +115,12 @@ class Rebuilder:
         if inputs and all(n is not None for n in numbers):
             if isinstance(prim.lower, Map):
                 return self.repeated(_run(prim, numbers, params), aval.shape)
-            if isinstance(prim.lower, View) and prim in REPEATS and prim is not movement.expand_p:
+            if (
+                isinstance(prim.lower, View)
+                and prim in REPEATS
+                and prim is not movement.expand_p
+                and len({np.asarray(n).tobytes() for n in numbers}) == 1  # concat may mix numbers
+            ):
                 return self.repeated(numbers[0], aval.shape)  # type: ignore[arg-type]
         arrays = [self._small(v) for v in inputs]
         if (

@@ -37,6 +37,7 @@ from clearprop.ops.broadcasting import (
     here,
     match,
     need_tensors,
+    scaled,
     tensor_of,
     zeros_for,
 )
@@ -219,7 +220,7 @@ def float_power(x: TensorLike, exponent: TensorLike) -> Tensor:
 
 def rsub(x: Tensor, other: TensorLike, *, alpha: float = 1) -> Tensor:
     """other - alpha * x."""
-    return ew.sub(other, x if alpha == 1 else x * alpha)
+    return ew.sub(other, x if alpha == 1 else scaled("sub", other, x, alpha))
 
 
 def _parted(name: str, doc: str, keeps: Any) -> Callable[[TensorLike, TensorLike], Tensor]:

@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 
 import clearprop.ops.broadcasting as broadcasting
-from clearprop.core import Tensor, apply, local, wrap
+from clearprop.core import Tensor, apply, int64, local, wrap
 from clearprop.errors import ShapeError
 from clearprop.ops import movement, reduce, shapes
-from clearprop.ops.broadcasting import dims_by_any_name, here, normal_dim
+from clearprop.ops.broadcasting import cast, dims_by_any_name, here, normal_dim
 from clearprop.ops.create import sizes
 from clearprop.ops.index import getitem
 from clearprop.ops.out import takes_out
@@ -232,12 +232,18 @@ def sum_to_size(x: Tensor, *size: Any) -> Tensor:
         raise ShapeError(
             f"sum_to_size: size {list(wanted)} is not expandable to size {list(x.shape)}.{here()}"
         )
+    x = x if x.shape == wanted or x.dtype.category > 1 else cast(x, int64)
     return reduce.sum_to(x, wanted)
 
 
 def unravel_index(indices: Tensor, shape: Any) -> tuple[Tensor, ...]:
     """Positions in the flattened tensor as one index per axis."""
     shape = (shape,) if isinstance(shape, int) else tuple(shape)
+    if indices.dtype.category != 1:
+        raise TypeError(
+            f"unravel_index: expected 'indices' to be integer dtype, but got {indices.aval}{here()}"
+        )
+    indices = cast(indices, int64)
     out, size = [], math.prod(shape)
     for n in shape:
         size //= n

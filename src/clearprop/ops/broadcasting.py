@@ -396,9 +396,24 @@ def _with_options(prim: Primitive, op: Any, x: Any, y: Any, alpha: Any, out: Any
     if alpha is not None:
         if prim.name not in ("add", "sub"):
             raise TypeError(f"{prim.name}() got an unexpected keyword argument 'alpha'{here()}")
-        y = y if is_one(alpha) else y * alpha
+        y = y if is_one(alpha) else scaled(prim.name, x, y, alpha)
     result = op(x, y)
     return result if out is None else out_.into(out, result, prim.name)
+
+
+def scaled(op: str, x: Any, y: Any, alpha: Any) -> Any:
+    """alpha * y, to be added to x or subtracted from it."""
+    if isinstance(alpha, float) and not any(
+        isinstance(t, float) or getattr(getattr(t, "dtype", None), "category", 0) == FLOAT
+        for t in (x, y)
+    ):
+        raise DtypeError(
+            f"{op}: For integral input tensors, argument alpha must not be a floating point"
+            f" number, got {alpha}{here()}"
+        )
+    if op == "sub" and (_is_bool(x) or _is_bool(y)):
+        raise _refusal(op, bool_)
+    return y * alpha
 
 
 def _is_bool(x: TensorLike) -> bool:

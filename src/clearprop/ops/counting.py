@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -31,7 +32,8 @@ from clearprop.ops.shapes import narrow, unsqueeze
 def _runs(rows: np.ndarray) -> np.ndarray:
     """Whether each row begins a run of equal ones."""
     new = np.ones(len(rows), bool)
-    new[1:] = (rows[1:] != rows[:-1]).reshape(len(rows) - 1, -1).any(1) if len(rows) else new[1:]
+    if len(rows) > 1:
+        new[1:] = (rows[1:] != rows[:-1]).any(tuple(range(1, rows.ndim)))
     return new
 
 
@@ -48,7 +50,7 @@ def _uniques(
     if in_order and dim is None:
         order = np.argsort(rows, kind="stable")
     elif in_order:
-        keys = rows.reshape(len(rows), -1).T[::-1]
+        keys = rows.reshape(len(rows), math.prod(rows.shape[1:])).T[::-1]
         order = np.lexsort(keys) if len(keys) else order
     ordered = rows[order]
     new = _runs(ordered)
@@ -244,7 +246,7 @@ def histogram(
         elif x.numel():
             low, high = reductions.amin(flat), reductions.amax(flat)
         else:
-            low, high = constant(0, d, ()), constant(0, d, ())
+            low, high = constant(0, d, ()), constant(1, d, ())
         flat_range = ew.eq(low, high)
         low, high = ew.where(flat_range, low - 0.5, low), ew.where(flat_range, high + 0.5, high)
         part = cast(arange(bins + 1), x.dtype) / bins

@@ -109,8 +109,11 @@ def diagonal_scatter(
 
 def diag_embed(x: Tensor, offset: int = 0, dim1: int = -2, dim2: int = -1) -> Tensor:
     """Matrices with the last axis of x on a diagonal, zeros elsewhere."""
-    n = (x.shape[-1] if x.ndim else 1) + abs(offset)
-    x = x if x.ndim else movement.reshape_to(x, (1,))
+    if not x.ndim:
+        raise IndexError(
+            f"diag_embed: Dimension out of range: x needs an axis, but is {x.aval}{here()}"
+        )
+    n = x.shape[-1] + abs(offset)
     full = embedded(x, (*x.shape[:-1], n, n), offset)
     a, b = normal_dim("diag_embed", dim1, full.ndim), normal_dim("diag_embed", dim2, full.ndim)
     if a == b:

@@ -454,12 +454,12 @@ def clamp(
     if min is None and max is None:
         raise DtypeError(f"clamp: At least one of 'min' or 'max' must not be None{here()}")
     if isinstance(min, Tensor) or isinstance(max, Tensor):
-        if min is not None:
+        if min is not None:  # a bound that is nan gives nan
             x, low = match("clamp", x, min)
-            x = where(x < low, low, x)
+            x = where(logical_or(x < low, low != low), low, x)
         if max is not None:
             x, high = match("clamp", x, max)
-            x = where(x > high, high, x)
+            x = where(logical_or(x > high, high != high), high, x)
         return x
     d = x.dtype
     for bound in (min, max):

@@ -17,6 +17,7 @@ from clearprop.core import (
     Indexed,
     Tensor,
     apply,
+    bool_,
     float64,
     int32,
     int64,
@@ -270,6 +271,8 @@ def _entries(x: Tensor, idx: Any) -> list[Any]:
 
 
 def _nonzero_of(mask: Tensor) -> list[Tensor]:
+    if not mask.ndim:
+        raise IndexError(f"index: a 0-d bool tensor is not supported as an index{here()}")
     found = [wrap(i, None) for i in np.nonzero(mask.array("indexing with a bool tensor"))]
     for i, n in zip(found, mask.shape, strict=True):
         vars(i)["mask_size"] = n
@@ -374,11 +377,12 @@ def setitem_value(
     moved = permute(x, tuple(order))
     shape = (*picks[0].shape, *moved.shape[len(picks) :])
     natural = shape[k : k + place] + shape[:k] + shape[k + place :]
-    if value.ndim > len(natural):
+    if value.ndim > len(natural) and all(n == 1 for n in value.shape[: value.ndim - len(natural)]):
         value = reshape_to(value, value.shape[value.ndim - len(natural) :])
     value = (
         expand_to(value, natural)
-        if broadcast_shapes("setitem", value.shape, natural) == natural
+        if value.ndim <= len(natural)
+        and all(n in (1, m) for n, m in zip(value.shape[::-1], natural[::-1], strict=False))
         else value
     )
     if value.shape != natural:
@@ -414,6 +418,11 @@ def gather(x: Tensor, dim: int, index: Tensor, *, sparse_grad: bool = False) -> 
             "gather: Index tensor must have the same number of dimensions as input tensor, got"
             f" {index.aval} and {x.aval}{here()}"
         )
+    if any(d != dim and n > m for d, (n, m) in enumerate(zip(index.shape, x.shape, strict=True))):
+        raise ShapeError(
+            f"gather: Size does not match at dimension: expected index {list(index.shape)} to be no"
+            f" larger than self {list(x.shape)} apart from dimension {dim}{here()}"
+        )
     _within("gather", index, dim, x.shape[dim])
     return apply(GATHER, x, index, dim=dim)
 
@@ -440,19 +449,25 @@ def take_along_dim(x: Tensor, indices: Tensor, dim: int | None = None) -> Tensor
     """gather whose index broadcasts against x except along dim; dim None: over the flattened
     tensor.
     """
-    if indices.dtype is not int64:
+    if indices.dtype not in (int64, int32):
         raise DtypeError(
             f"take_along_dim(): dtype of indices should be Long but got {indices.aval}{here()}"
         )
+    indices = cast(indices, int64)
     if dim is None:
         indices = checked_index("take_along_dim", indices, x.numel())
         return gather(reshape_to(x, (x.numel(),)), 0, reshape_to(indices, (indices.numel(),)))
+    if x.ndim != indices.ndim:
+        raise ShapeError(
+            "take_along_dim(): input and indices should have the same number of dimensions, but got"
+            f" {x.aval} and {indices.aval}{here()}"
+        )
+    if not x.ndim:
+        return gather(x, dim, indices)
     dim = normal_dim("take_along_dim", dim, x.ndim)
-    shape = tuple(
-        b if d == dim else max(a, b)
-        for d, (a, b) in enumerate(zip(x.shape, indices.shape, strict=True))
-    )
-    full = tuple(a if d == dim else n for d, (a, n) in enumerate(zip(x.shape, shape, strict=True)))
+    apart = [(*t.shape[:dim], 1, *t.shape[dim + 1 :]) for t in (x, indices)]
+    common = broadcast_shapes("take_along_dim", *apart)
+    full, shape = ((*common[:dim], t.shape[dim], *common[dim + 1 :]) for t in (x, indices))
     indices = checked_index("take_along_dim", indices, x.shape[dim])
     return gather(expand_to(x, full), dim, expand_to(indices, shape))
 
@@ -476,12 +491,19 @@ def index_select(x: Tensor, dim: int, index: Tensor) -> Tensor:
 
 def masked_fill(x: Tensor, mask: Tensor, value: Any) -> Tensor:
     """x with `value` where the mask is True; the gradient there is 0."""
+    if isinstance(value, Tensor) and value.ndim:
+        raise ShapeError(
+            "masked_fill: masked_fill_ only supports a 0-dimensional value tensor, but got"
+            f" {value.aval}; use where(mask, value, x){here()}"
+        )
     return where(mask, tensor_as(value, x.dtype, "masked_fill"), x)
 
 
 def masked_select(x: Tensor, mask: Tensor) -> Tensor:
     """The elements of x where the mask is True, as a 1-D tensor."""
-    shape = broadcast_shapes("masked_select", x.shape, mask.shape)
+    if mask.dtype is not bool_:
+        raise DtypeError(f"masked_select: expected BoolTensor for mask, got {mask.aval}{here()}")
+    shape = broadcast_shapes("masked_select", x.shape, mask.shape) or (1,)
     return getitem(expand_to(x, shape), expand_to(mask, shape))
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from clearprop.core import Tensor, apply, as_dtype
+from clearprop.core import Tensor, apply, as_dtype, int64
 from clearprop.errors import DtypeError, ShapeError
 from clearprop.ops import elementwise as ew
 from clearprop.ops import reductions
@@ -297,10 +297,11 @@ def vander(x: Tensor, *, N: int | None = None) -> Tensor:
     tensor([[1., 2., 4.],
             [1., 3., 9.]])
     """
-    n = x.shape[-1] if N is None else N
-    if n <= 0:
+    n = (x.shape or (1,))[-1] if N is None else N
+    if n <= 1 and (N is not None or not x.ndim):
         raise ShapeError(f"linalg.vander: N must be greater than 1, got {n}{here()}")
-    columns = [x * 0 + 1]
+    x = x if x.is_floating_point() else cast(x, int64)
+    columns = [constant(1, x.value.dtype, x.shape)]
     for _ in range(n - 1):
         columns.append(columns[-1] * x)
     return stack(columns, -1)

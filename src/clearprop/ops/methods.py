@@ -51,7 +51,7 @@ from clearprop.ops import (
     windows,
 )
 from clearprop.ops import random as random_ops
-from clearprop.ops.broadcasting import cast, direct, here, is_one, reflected
+from clearprop.ops.broadcasting import cast, direct, here, is_one, reflected, scaled
 from clearprop.ops.names import ALIASES, INPLACE
 
 # NumPy's functions of an array and a tensor (array on the left) that mean an operator
@@ -131,12 +131,12 @@ def power(x: Tensor, other: Any) -> Any:
 
 def add_method(x: Tensor, other: Any, *, alpha: float = 1) -> Tensor:
     """x + alpha * other."""
-    return elementwise.add(x, other if is_one(alpha) else elementwise.mul(other, alpha))
+    return elementwise.add(x, other if is_one(alpha) else scaled("add", x, other, alpha))
 
 
 def sub_method(x: Tensor, other: Any, *, alpha: float = 1) -> Tensor:
     """x - alpha * other."""
-    return elementwise.sub(x, other if is_one(alpha) else elementwise.mul(other, alpha))
+    return elementwise.sub(x, other if is_one(alpha) else scaled("sub", x, other, alpha))
 
 
 def addcmul(x: Tensor, tensor1: Tensor, tensor2: Tensor, *, value: float = 1) -> Tensor:
@@ -147,6 +147,12 @@ def addcmul(x: Tensor, tensor1: Tensor, tensor2: Tensor, *, value: float = 1) ->
 
 def addcdiv(x: Tensor, tensor1: Tensor, tensor2: Tensor, *, value: float = 1) -> Tensor:
     """x + value * tensor1 / tensor2."""
+    if tensor1.dtype.category < 2 and tensor2.dtype.category < 2:
+        raise DtypeError(
+            "addcdiv: Integer division with addcdiv is no longer supported; use"
+            f" (x + value * tensor1 / tensor2).to(...); got {tensor1.aval},"
+            f" {tensor2.aval}{here()}"
+        )
     quotient = elementwise.div(tensor1, tensor2)
     return elementwise.add(x, quotient if is_one(value) else quotient * value)
 
@@ -273,7 +279,7 @@ METHODS = """
     masked_fill masked_scatter masked_select matmul matrix_exp matrix_power max maximum mean median
     min minimum mm mode movedim msort mul multinomial mv mvlgamma nan_to_num nanmean nanmedian
     nanquantile nansum narrow narrow_copy ne neg nextafter nonzero norm orgqr outer permute pinverse
-    polygamma positive pow prod put qr quantile rad2deg real reciprocal relu remainder repeat
+    polygamma positive pow prod put qr quantile rad2deg reciprocal relu remainder repeat
     repeat_interleave reshape roll rot90 round rsqrt scatter scatter_add scatter_reduce select
     select_scatter sgn sigmoid sign signbit sin sinc sinh slice_scatter slogdet softmax sort split
     split_with_sizes sqrt square squeeze std sum sum_to_size svd t take take_along_dim tan tanh
@@ -378,6 +384,7 @@ def attach() -> None:
         ),
         "mT": property(shapes.mT),
         "mH": property(shapes.mT),
+        "real": property(arithmetic.real),
         "__reversed__": lambda x: shapes.flip(x, tuple(range(x.ndim))),
         "apply_": queries.apply_,
         "cuda": cuda,

@@ -119,7 +119,10 @@ def var(
     divides by n.
     """
     _needs_float("var", x)
+    if isinstance(dim, bool):  # var(x, False): whether unbiased
+        dim, unbiased = None, dim
     dims = normal_dims("var", dim, x.ndim)
+    correction = 1 if correction is None else correction
     less = correction if unbiased is None else int(unbiased)
     free = _count(x, dims) - less
     if free <= 0:
@@ -174,9 +177,13 @@ def _extreme(name: str, prim: Any, index_prim: Any, pair: Any) -> Callable[..., 
             )
         if dim is None:
             return apply(prim, x, dim=normal_dims(name, None, x.ndim), keepdim=False)
+        d = normal_dim(name, dim, x.ndim)
         if not x.ndim:
             return Extreme(x, wrap(np.zeros((), np.int64), None))
-        d = normal_dim(name, dim, x.ndim)
+        if not x.shape[d]:
+            raise IndexError(
+                f"{name}(): Expected reduction dim {d} to have non-zero size, x is {x.aval}{here()}"
+            )
         index = apply(index_prim, x, dim=d, keepdim=True)
         values = gather(x, d, index)
         return Extreme(values, index) if keepdim else Extreme(squeeze(values, d), squeeze(index, d))
@@ -196,13 +203,31 @@ min = _extreme("min", reduce.amin_p, reduce.argmin_p, ew.minimum)
 @dims_by_any_name
 def amax(x: Tensor, dim: Any = None, keepdim: bool = False) -> Tensor:
     """Largest element over dim; ties share the gradient evenly."""
-    return apply(reduce.amax_p, x, dim=normal_dims("amax", dim, x.ndim), keepdim=keepdim)
+    dims = _not_empty("amax", x, dim)
+    return apply(reduce.amax_p, x, dim=dims, keepdim=keepdim)
 
 
 @dims_by_any_name
 def amin(x: Tensor, dim: Any = None, keepdim: bool = False) -> Tensor:
     """Smallest element over dim; ties share the gradient evenly."""
-    return apply(reduce.amin_p, x, dim=normal_dims("amin", dim, x.ndim), keepdim=keepdim)
+    dims = _not_empty("amin", x, dim)
+    return apply(reduce.amin_p, x, dim=dims, keepdim=keepdim)
+
+
+def _not_empty(op: str, x: Tensor, dim: Any) -> tuple[int, ...]:
+    """The dims to reduce; an error where there is nothing along one of them."""
+    dims = normal_dims(op, dim, x.ndim)
+    if not x.numel() and not dim and dim != 0:
+        raise ShapeError(
+            f"{op}(): Expected reduction dim to be specified for input.numel() == 0. Specify the"
+            f" reduction dim with the 'dim' argument.{here()}"
+        )
+    for d in dims:
+        if not x.shape[d]:
+            raise IndexError(
+                f"{op}(): Expected reduction dim {d} to have non-zero size, x is {x.aval}{here()}"
+            )
+    return dims
 
 
 def _argument(name: str, prim: Any) -> Callable[..., Tensor]:
@@ -254,14 +279,16 @@ def count_nonzero(x: Tensor, dim: Any = None) -> Tensor:
 def cumsum(x: Tensor, dim: int, *, dtype: dtype | None = None) -> Tensor:
     """Running sum along dim."""
     x = _total(x, "cumsum", dtype)
-    return x if not x.ndim else apply(reduce.cumsum_p, x, dim=normal_dim("cumsum", dim, x.ndim))
+    d = normal_dim("cumsum", dim, x.ndim)
+    return apply(reduce.cumsum_p, x, dim=d) if x.ndim else x
 
 
 @dims_by_any_name
 def cumprod(x: Tensor, dim: int, *, dtype: dtype | None = None) -> Tensor:
     """Running product along dim; the gradient is exact at zeros."""
     x = _total(x, "cumprod", dtype)
-    return x if not x.ndim else reduce.cumprod_of(x, normal_dim("cumprod", dim, x.ndim))
+    d = normal_dim("cumprod", dim, x.ndim)
+    return reduce.cumprod_of(x, d) if x.ndim else x
 
 
 @dims_by_any_name
@@ -304,7 +331,8 @@ def _softmax_input(op: str, x: Tensor, dim: Any, d: dtype | None) -> tuple[Tenso
         )
     if dim is None:
         raise TypeError(f"{op}: say over which dim, e.g. {op}(x, dim=-1){here()}")
-    return x, ((normal_dim(op, dim, x.ndim),) if x.ndim else ())
+    axis = normal_dim(op, dim, x.ndim)
+    return x, ((axis,) if x.ndim else ())
 
 
 @dims_by_any_name

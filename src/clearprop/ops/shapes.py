@@ -82,7 +82,7 @@ def unflatten(x: Tensor, dim: int, sizes: Sequence[int]) -> Tensor:
     """Axis dim split into axes of the given sizes (one may be -1)."""
     d = normal_dim("unflatten", dim, x.ndim)
     known = math.prod(n for n in sizes if n != -1)
-    full = tuple(x.shape[d] // known if n == -1 else n for n in sizes)
+    full = tuple(x.shape[d] // max(known, 1) if n == -1 else n for n in sizes)
     if math.prod(full) != x.shape[d]:
         raise ShapeError(
             f"unflatten: Provided sizes {list(sizes)} don't multiply up to the size of dim {d}"
@@ -111,8 +111,9 @@ def unsqueeze(x: Tensor, dim: int) -> Tensor:
 def permute(x: Tensor, *dim: Any) -> Tensor:
     """Axes in another order."""
     given = tuple(dim[0]) if len(dim) == 1 and isinstance(dim[0], tuple | list) else dim
-    dims = tuple(normal_dim("permute", d, x.ndim) for d in given)
-    if sorted(dims) != list(range(x.ndim)):
+    fits = len(given) == x.ndim
+    dims = tuple(normal_dim("permute", d, x.ndim) for d in given) if fits else ()
+    if sorted(dims) != list(range(x.ndim)) or not fits:
         raise ShapeError(
             "permute(sparse_coo): number of dimensions in the tensor input does not match the"
             f" length of the desired ordering of dimensions i.e. input.dim() = {x.ndim} is not"
@@ -124,6 +125,8 @@ def permute(x: Tensor, *dim: Any) -> Tensor:
 def transpose(x: Tensor, dim0: int, dim1: int) -> Tensor:
     """Two axes exchanged."""
     a, b = normal_dim("transpose", dim0, x.ndim), normal_dim("transpose", dim1, x.ndim)
+    if not x.ndim:
+        return x
     dims = list(range(x.ndim))
     dims[a], dims[b] = b, a
     return movement.permute(x, tuple(dims))
@@ -141,6 +144,8 @@ def t(x: Tensor) -> Tensor:
 
 def mT(x: Tensor) -> Tensor:
     """The last two axes exchanged."""
+    if not x.ndim:
+        return x
     if x.ndim < 2:
         raise ShapeError(
             f"mT: tensor.mT is only supported on matrices or batches of matrices. Got {x.ndim}-D"
@@ -160,6 +165,11 @@ def movedim(x: Tensor, source: Any, destination: Any) -> Tensor:
         normal_dim("movedim", d, x.ndim)
         for d in (destination if isinstance(destination, tuple | list) else (destination,))
     ]
+    if len(a) != len(b):
+        raise ShapeError(
+            f"movedim: Invalid source or destination dims: source ({a}) should contain the same"
+            f" number of dims as destination ({b}){here()}"
+        )
     order = [d for d in range(x.ndim) if d not in a]
     for place, axis in sorted(zip(b, a, strict=True)):
         order.insert(place, axis)
@@ -176,6 +186,12 @@ def expand(x: Tensor, *shape: Any) -> Tensor:
             f" number of dimensions in the tensor ({x.ndim}){here()}"
         )
     full = tuple(x.shape[i - lead] if n == -1 and i >= lead else n for i, n in enumerate(wanted))
+    for i, n in enumerate(full[:lead]):
+        if n < 0:
+            raise ShapeError(
+                f"expand: The expanded size of the tensor ({n}) isn't allowed in a leading,"
+                f" non-existing dimension {i}{here()}"
+            )
     for i, n in enumerate(full[lead:]):
         if x.shape[i] not in (1, n):
             raise ShapeError(
@@ -237,6 +253,13 @@ def flip(x: Tensor, *dim: Any) -> Tensor:
 @dims_by_any_name
 def roll(x: Tensor, shifts: Any, dim: Any = None) -> Tensor:
     """Elements moved along axes, what falls off the end comes in at the front."""
+    if dim is None and isinstance(shifts, tuple | list) and len(shifts) == 1:
+        shifts = shifts[0]
+    count = tuple(len(s) if isinstance(s, tuple | list) else 1 for s in (shifts, dim))
+    if count[0] != count[1] or (dim is None and count[0] != 1):
+        raise ShapeError(
+            f"roll: shifts and dimensions must align. shifts: {shifts}, dims: {dim}{here()}"
+        )
     if dim is None:
         return movement.reshape_to(roll(movement.reshape_to(x, (x.numel(),)), shifts, 0), x.shape)
     if isinstance(dim, tuple | list):
@@ -252,7 +275,16 @@ def roll(x: Tensor, shifts: Any, dim: Any = None) -> Tensor:
 @dims_by_any_name
 def narrow(x: Tensor, dim: int, start: int, length: int) -> Tensor:
     """`length` slices along dim from `start` on."""
+    if not x.ndim:
+        raise ShapeError(f"narrow: narrow() cannot be applied to a 0-dim tensor.{here()}")
     d = normal_dim("narrow", dim, x.ndim)
+    n = x.shape[d]
+    if not -n <= start <= n:
+        raise IndexError(
+            f"narrow: start out of range (expected to be in range of [{-n}, {n}], but got"
+            f" {start}){here()}"
+        )
+    start = start + n if start < 0 else start
     if start < 0 or length < 0 or start + length > x.shape[d]:
         raise ShapeError(
             f"narrow: start ({start}) + length ({length}) exceeds dimension size"
@@ -270,6 +302,8 @@ def select(x: Tensor, dim: int, index: int) -> Tensor:
 @dims_by_any_name
 def split(x: Tensor, split_size: Any, dim: int = 0) -> tuple[Tensor, ...]:
     """Pieces of the given size (the last may be smaller), or of the given sizes."""
+    if not x.ndim:
+        raise ShapeError(f"split: split expects at least a 1-dimensional tensor{here()}")
     d = normal_dim("split", dim, x.ndim)
     n = x.shape[d]
     if isinstance(split_size, int):
@@ -290,12 +324,16 @@ def split(x: Tensor, split_size: Any, dim: int = 0) -> tuple[Tensor, ...]:
 @dims_by_any_name
 def chunk(x: Tensor, chunks: int, dim: int = 0) -> tuple[Tensor, ...]:
     """At most `chunks` pieces of equal size along dim."""
+    if not x.ndim:
+        raise ShapeError(f"chunk: chunk expects at least a 1-dimensional tensor{here()}")
     d = normal_dim("chunk", dim, x.ndim)
     if chunks < 1:
         raise ShapeError(
             f"chunk: chunk expects `chunks` to be greater than 0, got: {chunks}{here()}"
         )
-    return split(x, max(1, -(-x.shape[d] // chunks)), d)
+    if not x.shape[d]:
+        return split(x, [0] * chunks, d)
+    return split(x, -(-x.shape[d] // chunks), d)
 
 
 @dims_by_any_name
@@ -375,6 +413,11 @@ def meshgrid(*tensors: Tensor, indexing: str = "ij") -> tuple[Tensor, ...]:
         if len(tensors) == 1 and isinstance(tensors[0], tuple | list)
         else list(tensors)
     )
+    for x in xs:
+        if x.ndim > 1:
+            raise ShapeError(
+                f"meshgrid: Expected 0D or 1D tensor in the tensor list but got: {x.aval}{here()}"
+            )
     swap = indexing == "xy" and len(xs) > 1
     if swap:
         xs[0], xs[1] = xs[1], xs[0]
@@ -424,14 +467,23 @@ def _repeated(repeats: Tensor) -> Tensor:
         raise UnsupportedDtypeError(
             f'repeat_interleave: "repeat_interleave_cpu" not implemented for {repeats.aval}{here()}'
         )
+    if repeats.ndim != 1:
+        raise ShapeError(
+            f"repeat_interleave: repeat_interleave only accept 1D vector as repeat, got"
+            f" {repeats.aval}{here()}"
+        )
     counts = repeats.array("repeat_interleave()")
     if counts.size and counts.min() < 0:
         raise ShapeError(f"repeat_interleave: repeats can not be negative, got {counts}{here()}")
-    return wrap(np.repeat(np.arange(len(counts)), counts), None)
+    return wrap(np.repeat(np.arange(len(counts), dtype=counts.dtype), counts), None)
 
 
 def _triangle(name: str, keep: Callable[..., np.ndarray]) -> Callable[..., Tensor]:
     def op(x: Tensor, diagonal: int = 0) -> Tensor:
+        if x.ndim < 2:
+            raise ShapeError(
+                f"{name}: input tensor must have at least 2 dimensions, got {x.aval}{here()}"
+            )
         mask = wrap(keep(np.ones(x.shape[-2:], bool), diagonal), None)
         return ew.where(expand_to(mask, x.shape), x, constant(0, x.value.dtype, x.shape))
 

@@ -316,7 +316,10 @@ def _quantile(
         if how == "midpoint":
             weight = ew.where(weight == 0, weight, 0.5)
         above = gather(ordered, -1, cast(ew.ceil(rank), int64))
-        result = ew.where(below == rank, result, result + weight * (above - result))
+        # from the nearer end: from an infinite other one inf - inf would come
+        gap = above - result
+        between = ew.where(weight < 0.5, result + weight * gap, above - (1 - weight) * gap)
+        result = ew.where(below == rank, result, between)
     result = movement.permute(result, (result.ndim - 1, *range(result.ndim - 1)))
     return movement.reshape_to(result, kept if not q.ndim else (q.numel(), *kept))
 
@@ -389,6 +392,10 @@ def searchsorted(
             f"{op}: boundaries tensor should be 1 dimension or the first N-1 dimensions of"
             f" boundaries tensor and input value tensor must match, got {sequence.aval} and"
             f" {x.aval}{here()}"
+        )
+    if not sequence.ndim:
+        raise ShapeError(
+            f"{op}: boundaries tensor must have at least one dimension, got {sequence.aval}{here()}"
         )
     how = "right" if right or side == "right" else "left"
     found = apply(searchsorted_p, sequence, x, side=how)

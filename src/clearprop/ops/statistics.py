@@ -147,7 +147,7 @@ def cov(
             free = total - correction
         free = ew.clamp(free, 0)
     out = matmul(scaled, centred.mT) / free
-    return movement.reshape_to(out, ()) if x.ndim < 2 else out
+    return movement.reshape_to(out, ()) if table.shape[0] == 1 else out
 
 
 def corrcoef(x: Tensor) -> Tensor:

@@ -59,6 +59,8 @@ def hardtanh(
 ) -> Tensor:
     """x limited to [min_val, max_val]; unlike clamp the derivative at both bounds is 0."""
     x = _before(input, inplace)
+    if x.dtype.category == 1 and min_val == int(min_val) and max_val == int(max_val):
+        return _after(input, ops.clamp(x, int(min_val), int(max_val)), inplace)
     inside = (x > min_val) & (x < max_val)
     y = where(inside, x, ops.clamp(x.detach(), min_val, max_val))
     return _after(input, y, inplace)
@@ -80,16 +82,16 @@ def elu(input: Tensor, alpha: float = 1.0, inplace: bool = False) -> Tensor:
 
 def _elu(x: Tensor, alpha: float) -> Tensor:
     # expm1 of a large x would overflow in the branch that is not taken, and 0 * inf is nan
-    below = where(x > 0, _zeros(x), x)
-    return where(x > 0, x, alpha * ops.expm1(below))
+    below = where(x <= 0, x, _zeros(x))
+    return where(x <= 0, alpha * ops.expm1(below), x)
 
 
 def celu(input: Tensor, alpha: float = 1.0, inplace: bool = False) -> Tensor:
     """x where x > 0, else alpha (e^(x / alpha) - 1) (Barron 2017)."""
     _needs_float("celu", input)
     x = _before(input, inplace)
-    below = where(x > 0, _zeros(x), x)
-    return _after(input, where(x > 0, x, alpha * ops.expm1(below / alpha)), inplace)
+    below = where(x <= 0, x, _zeros(x))
+    return _after(input, where(x <= 0, alpha * ops.expm1(below / alpha), x), inplace)
 
 
 def selu(input: Tensor, inplace: bool = False) -> Tensor:

@@ -7,7 +7,7 @@ import math
 from clearprop import ops
 from clearprop.core import Tensor, apply
 from clearprop.errors import DtypeError, ShapeError
-from clearprop.ops.broadcasting import expand_to, here, need_tensors
+from clearprop.ops.broadcasting import broadcast_shapes, expand_to, here, need_tensors
 from clearprop.ops.contract import LINEAR
 from clearprop.ops.movement import permute, reshape_to
 
@@ -20,6 +20,11 @@ def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     tensor([[3.5000]])
     """
     need_tensors("linear", input, weight)
+    if not input.ndim or not weight.ndim:
+        raise ShapeError(
+            "linear: both arguments to linear need to be at least 1D, but they are"
+            f" {input.ndim}D and {weight.ndim}D: {input.aval}, {weight.aval}{here()}"
+        )
     if input.shape[-1:] != weight.shape[-1:]:
         raise ShapeError(_wrong_width(input, weight))
     if input.value.dtype != weight.value.dtype:
@@ -37,7 +42,19 @@ def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
         rows = reshape_to(input, (math.prod(lead), input.shape[-1]))
         return reshape_to(apply(LINEAR, rows, weight, bias), (*lead, weight.shape[0]))
     y = ops.matmul(input, permute(weight, (1, 0)) if weight.ndim == 2 else weight)
-    return y if bias is None else y + expand_to(bias, y.shape)
+    if bias is None:
+        return y
+    if bias.value.dtype != y.value.dtype:
+        raise DtypeError(
+            f"linear: self and mat2 must have the same dtype, but got a bias {bias.aval} and x W^T"
+            f" of {y.dtype}{here()}"
+        )
+    if (
+        bias.shape != weight.shape[:-1]
+        and broadcast_shapes("linear", bias.shape, y.shape) != y.shape
+    ):
+        raise ShapeError(f"linear: the bias {bias.aval} does not fit the result, {y.aval}{here()}")
+    return y + expand_to(bias, y.shape)
 
 
 def _wrong_dtype(x: Tensor, weight: Tensor) -> str:

@@ -17,6 +17,7 @@ from clearprop.ops.broadcasting import broadcast, expand_to, here, need_tensors
 
 
 def _hinge(x: Tensor) -> Tensor:
+    """max(0, x); the derivative at 0 is 1."""
     return ops.clamp(x, min=0)
 
 
@@ -75,6 +76,11 @@ def cosine_embedding_loss(
             f" (N, D) and (N), or (D) and (); the inputs are {input1.aval} and {input2.aval}, the"
             f" target is {target.aval}{here()}"
         )
+    if (input1.ndim == 2 and input2.ndim != 2) or input2.ndim > input1.ndim:
+        raise ShapeError(
+            f"{op}: {target.ndim}D target tensor expects {input1.ndim}D input tensors, but found"
+            f" inputs with sizes {list(input1.shape)} and {list(input2.shape)}{here()}"
+        )
     squares = ops.sum(input1 * input1, -1) + 1e-12, ops.sum(input2 * input2, -1) + 1e-12
     cos = ops.sum(input1 * input2, -1) / ops.sqrt(squares[0] * squares[1])
     y, cos = broadcast(op, target, cos)
@@ -121,7 +127,7 @@ def multi_margin_loss(
     index = ops.unsqueeze(target, -1)
     gap = margin - ops.gather(input, -1, index) + input
     one_hot = ops.one_hot(target, classes) == 1
-    loss = where(one_hot, 0.0, _hinge(gap) if p == 1 else _hinge(gap) ** 2)
+    loss = where(one_hot, 0.0, ops.relu(gap) if p == 1 else ops.relu(gap) ** 2)
     if weight is not None:
         flat = ops.reshape(target, (target.numel(),))
         w = ops.reshape(ops.index_select(weight, 0, flat), target.shape)
@@ -150,7 +156,7 @@ def multilabel_margin_loss(input: Tensor, target: Tensor, *, reduction: str = "m
     hot = (ops.one_hot(index, classes) == 1) & ops.unsqueeze(given, -1)
     other = ops.unsqueeze(~ops.any(hot, -2), -2) & ops.unsqueeze(given, -1)
     gap = 1 - ops.unsqueeze(ops.gather(input, -1, index), -1) + ops.unsqueeze(input, -2)
-    loss = where(other, _hinge(gap), 0.0)
+    loss = where(other, ops.relu(gap), 0.0)
     return reduce(op, ops.sum(loss, (-2, -1)) / classes, reduction)
 
 

@@ -6,7 +6,6 @@ from clearprop import ops
 from clearprop.core import Tensor
 from clearprop.errors import DtypeError
 from clearprop.nn.functional.reduction import check_same_shape, reduce, times_weight, weighted
-from clearprop.ops import where
 from clearprop.ops.broadcasting import here
 
 
@@ -54,7 +53,8 @@ def smooth_l1_loss(
     if beta == 0:
         return l1_loss(input, target, reduction=reduction)
     d = ops.abs(input - target)
-    loss = where(d < beta, 0.5 * d * d / beta, d - 0.5 * beta)
+    near = ops.clamp(d, max=beta)  # d^2 of an infinite d would send 0 * inf back
+    loss = 0.5 * near * near / beta + (d - near)
     return reduce("smooth_l1_loss", loss, reduction)
 
 
@@ -74,6 +74,7 @@ def huber_loss(
             f" {delta}{here()}"
         )
     d = ops.abs(input - target)
-    loss = where(d <= delta, 0.5 * d * d, delta * (d - 0.5 * delta))
+    near = ops.clamp(d, max=delta)  # d^2 of an infinite d would send 0 * inf back
+    loss = 0.5 * near * near + delta * (d - near)
     # unlike mse_loss and l1_loss the mean is over all elements, whatever they weigh
     return reduce("huber_loss", times_weight("huber_loss", loss, weight), reduction)

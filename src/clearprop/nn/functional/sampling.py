@@ -99,7 +99,8 @@ def _inside(place: Tensor, n: int, padding: str, corners: bool) -> Tensor:
         turns = ops.floor(away / span).detach()
         rest = away - turns * span
         place = ops.where(ops.eq(ops.remainder(turns, 2), 0), rest + low, span - rest + low)
-    return ops.clamp(place, 0, n - 1)
+    inside = (place > 0) & (place < n - 1)  # the derivative at both ends is 0
+    return ops.where(inside, place, ops.clamp(place.detach(), 0, n - 1))
 
 
 def _neighbours(
