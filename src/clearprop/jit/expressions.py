@@ -67,7 +67,7 @@ def why_not(tree: Tree, dtypes: Sequence[str], out: str) -> str | None:
     """The reason why a formula has no code on these types; None if it has."""
     if "f16" in (*dtypes, out) and not (isinstance(tree, Call) and tree.name == "cast"):
         return "float16 is a type for storage"
-    if out == "f16" and "f64" in dtypes:  # LLVM would call a function of a library that is not there
+    if out == "f16" and "f64" in dtypes:  # LLVM would call a function of a library that is absent
         return "there is no instruction from float64 to float16"
     try:
         got = result_dtype(tree, dtypes, out)
