@@ -14,6 +14,7 @@ itself here, from far above; a listener is called as `listener(event, *details)`
 | schedule | scheduler |
 | export | tensor, what it is asked for: "numpy()", "item()", ... |
 | import | array or tensor that was given, the new tensor |
+| requires_grad | tensor, wanted? |
 | detach | tensor, "detach()" or "data" |
 | module | a new module, before its own set-up |
 | block, block done | the class of a custom block, its tensors |

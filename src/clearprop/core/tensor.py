@@ -212,6 +212,8 @@ class Tensor:
             self._grad = grad_of(self)  # there from now on
         elif not requires_grad:
             self.node = None
+        if listeners:
+            tell("requires_grad", self, requires_grad)
         return self
 
     @property

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from clearprop.autograd.anomaly import Checked
-from clearprop.core import Location, Primitive, Scope, Tensor, local, locate
+from clearprop.core import Leaf, Location, Primitive, Scope, Tensor, local, locate
 from clearprop.core.node import creation
 from clearprop.core.provenance import module_path
 
@@ -79,6 +79,16 @@ class Call:
     @property
     def location(self) -> Location | None:
         return locate(self.code, self.lasti)
+
+
+@dataclass(frozen=True, eq=False)
+class Write:
+    """An array overwritten in place: what was written, and the values from before, of a leaf."""
+
+    target: Tensor
+    array: np.ndarray
+    record: Record | None
+    before: np.ndarray | None
 
 
 @dataclass(eq=False)
@@ -148,6 +158,7 @@ class Log:
         self.by_node: dict[int, Record] = {}
         self.calls: dict[int, Call] = {}
         self.blocks: list[type] = []
+        self.writes: list[Write] = []
 
     def clear(self) -> None:
         """Forget everything; what is used from now on counts as having been there before."""
@@ -257,6 +268,8 @@ class Observer(Checked):
 
     def write(self, target: Tensor, source: Tensor) -> None:
         value = self.log.value(source)
+        before = target.value.copy() if type(target.node) is Leaf else None
         super().write(target, source)
+        self.log.writes.append(Write(target, target.value, value.maker, before))
         held = Value(target.value, value.maker, value.index, source=value.source)
         self.log.made(target.value, held)

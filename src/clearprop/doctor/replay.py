@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import copy
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 
@@ -19,9 +20,9 @@ from clearprop.doctor.log import Call, Log, Observer, Value
 from clearprop.doctor.slices import Slice
 
 
-def reevaluate(part: Slice, changed: dict[int, np.ndarray]) -> float:
+def reevaluate(part: Slice, changed: dict[int, np.ndarray], whole: bool = False) -> Any:
     """The target of the slice, a number, with other values for some leaves (by the id of the
-    leaf's array); random numbers and data as they were.
+    leaf's array); random numbers and data as they were. `whole`: the array of a target that is none.
     """
     new: dict[int, np.ndarray] = {}
 
@@ -40,7 +41,7 @@ def reevaluate(part: Slice, changed: dict[int, np.ndarray]) -> float:
         for value, array in zip(record.outs, outs, strict=True):
             new[id(value)] = np.asarray(array)
     result = now(part.target)
-    return float(result.reshape(-1)[0])
+    return result if whole else float(result.reshape(-1)[0])
 
 
 @contextlib.contextmanager

@@ -27,6 +27,7 @@ import numpy as np
 
 from clearprop.core import Location, Tensor, local, locate
 from clearprop.core.events import listeners
+from clearprop.core.node import creation
 from clearprop.core.provenance import user_frame
 from clearprop.core.tensor import grad_of
 from clearprop.doctor.findings import Finding, Report
@@ -119,6 +120,11 @@ class Session:
         self._busy = False
         self._born: dict[int, Any] = {}
         self._used: list[tuple[Tensor, Any]] = []  # gradients that the last step has used
+        self.followups: list[Callable[[], Iterator[Finding]]] = []  # when the step is done
+        self.born_before = 0  # nodes with a smaller number are from before the last step
+        self.frozen: dict[int, Event] = {}  # where requires_grad was set to False, by id
+        self.outputs: list[tuple[int, weakref.ref[Tensor]]] = []  # what backward was called on
+        self.moved: set[int] = set()  # tensors that an optimizer has stepped, by id
         self.death: tuple[BaseException, Location | None] | None = None
 
     # ------------------------------------------------------------------ with session:
@@ -178,6 +184,7 @@ class Session:
         )  # fmt: skip
         if event.kind == "grad":
             return
+        self._follow_up()
         self.backwards += 1
         event.facts["stale"] = any(
             p.value is not None and grad_of(p) is not None and grad_of(p).value is used  # type: ignore[union-attr]
@@ -187,6 +194,7 @@ class Session:
         if y.numel() == 1 and y.value.__class__ is np.ndarray:
             self.losses.append((self.backwards, float(y.value.reshape(()))))
             event.facts["loss"] = self.losses[-1][1]
+        self.outputs.append((self.backwards, weakref.ref(y)))
         if self.observing:
             self._examine(outputs, grads, event)
         local.c.interpreter = self._before  # its rules are not logged
@@ -211,6 +219,12 @@ class Session:
         except Exception as error:
             self.notes.append(f"{check.__name__} failed: {type(error).__name__}: {error}")
 
+    def _follow_up(self) -> None:
+        """Examine the step that followed an observed pass."""
+        followups, self.followups = self.followups, []
+        for check in followups:
+            self._run(lambda _subject, check=check: check(), None)
+
     def _on_backward_done(self, *_: Any) -> None:
         self.events[-1].facts["done"] = True
         self._look()
@@ -220,12 +234,18 @@ class Session:
         params = [p for group in optimizer.param_groups for p in group["params"]]
         grads = [(p, g.value) for p in params if (g := grad_of(p)) is not None]
         moves = any(g.any() for _, g in grads if g.__class__ is np.ndarray)
-        self.note("step", optimizer=weakref.ref(optimizer), any_grad=moves)
+        lr = float(optimizer.param_groups[0].get("lr", 0.0))
+        event = self.note("step", optimizer=weakref.ref(optimizer), any_grad=moves, lr=lr)
+        self.moved.update(id(p) for p, _ in grads)
+        for check in STEP_CHECKS if self.observing else ():
+            self._run(lambda subject, check=check: check(subject, event), self)
         self._used = [(p, g) for p, g in grads if g.any()][:8]
         local.c.interpreter = self._before
 
     def _on_step_done(self, optimizer: Any) -> None:
         self.steps += 1
+        self._follow_up()
+        self.born_before = next(creation)
         self._look()
         if self.max_steps is not None and self.steps >= self.max_steps:
             raise StopProgram
@@ -255,6 +275,10 @@ class Session:
     def _on_detach(self, tensor: Tensor, how: str) -> None:
         if self.observing and tensor.node is not None:
             self.note("detach", value=self.log.value(tensor), how=how)
+
+    def _on_requires_grad(self, tensor: Tensor, wanted: bool) -> None:
+        if not wanted:
+            self.frozen[id(tensor)] = self.note("frozen", tensor=weakref.ref(tensor))
 
     def _on_mode(self, module: Any, training: bool) -> None:
         self.note("mode", module=weakref.ref(module), training=training)
@@ -339,6 +363,15 @@ class Session:
             trace = trace.tb_next
         self.death = (error, line)
 
+    def improvement(self) -> float | None:
+        """1 - (loss at the end) / (loss at the start), by medians; None where that is not known."""
+        losses = [v for _, v in self.losses]
+        n = max(1, min(len(losses) // 5, 10))
+        if len(losses) < 4 or not all(map(np.isfinite, losses[:n])):
+            return None
+        first, last = float(np.median(losses[:n])), float(np.median(losses[-n:]))
+        return (first - last) / abs(first) if first and np.isfinite(last) else -np.inf
+
     def finish(self) -> None:
         """Run the checks of the whole session."""
         for check in SESSION_CHECKS:
@@ -360,6 +393,7 @@ def often_at_first(n: int) -> bool:
 
 PASS_CHECKS: list[Callable[[Pass], Iterator[Finding]]] = []
 SESSION_CHECKS: list[Callable[[Session], Iterator[Finding]]] = []
+STEP_CHECKS: list[Callable[[Session, Event], Iterator[Finding]]] = []
 
 
 def on_pass(check: Callable[[Pass], Iterator[Finding]]) -> Any:
@@ -371,6 +405,12 @@ def on_pass(check: Callable[[Pass], Iterator[Finding]]) -> Any:
 def on_session(check: Callable[[Session], Iterator[Finding]]) -> Any:
     """Register a check that runs when the program has ended or was stopped."""
     SESSION_CHECKS.append(check)
+    return check
+
+
+def on_step(check: Callable[[Session, Event], Iterator[Finding]]) -> Any:
+    """Register a check that runs before the step after an observed backward pass."""
+    STEP_CHECKS.append(check)
     return check
 
 

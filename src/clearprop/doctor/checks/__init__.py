@@ -2,6 +2,23 @@
 session.
 """
 
-from clearprop.doctor.checks import blocked, connectivity, leaks, loop, nonfinite, scale, wiring
+from clearprop.doctor.checks import (
+    blocked,
+    connectivity,
+    endings,
+    inputs,
+    labels,
+    leaks,
+    loop,
+    memory,
+    nonfinite,
+    objective,
+    scale,
+    steps,
+    wiring,
+)
 
-__all__ = ["blocked", "connectivity", "leaks", "loop", "nonfinite", "scale", "wiring"]
+__all__ = [
+    "blocked", "connectivity", "endings", "inputs", "labels", "leaks", "loop", "memory",
+    "nonfinite", "objective", "scale", "steps", "wiring",
+]  # fmt: skip
