@@ -36,6 +36,7 @@ class Value:
     leaf: weakref.ref[Tensor] | None = None  # a tensor that asks for its gradient
     born: Location | None = None
     source: Value | None = None  # by way of NumPy: what it was exported from
+    hint: Value | None = None  # exported before this was made of an array as long: perhaps from it
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -159,6 +160,7 @@ class Log:
         self.calls: dict[int, Call] = {}
         self.blocks: list[type] = []
         self.writes: list[Write] = []
+        self.outermost: dict[int, tuple[Scope, Call | None]] = {}  # by id of the outermost scope
 
     def clear(self) -> None:
         """Forget everything; what is used from now on counts as having been there before."""
@@ -196,8 +198,37 @@ class Log:
             self.made(value.array, value)
         for call in calls:
             call.records.append(record)
+        whole = self._outermost(c.scope) if c.scope is not None else None
+        if whole is not None and whole not in calls:
+            whole.records.append(record)
         self.records.append(record)
         self.by_node[record.seq + 1] = record
+
+    def _outermost(self, scope: Scope) -> Call | None:
+        """The call of the outermost module that is running."""
+        while scope.parent is not None:
+            scope = scope.parent
+        known = self.outermost.get(id(scope))
+        if known is None:
+            known = self.outermost[id(scope)] = (scope, self._find_call(scope))
+        return known[1]
+
+    def _find_call(self, scope: Scope) -> Call | None:
+        frame: FrameType | None = sys._getframe(3)
+        while frame is not None:
+            if frame.f_code.co_name == "__call__" and frame.f_locals.get("self") is scope.module:
+                call = self.calls.get(id(frame))
+                if call is not None and call.frame is frame:
+                    return call
+                user = frame.f_back
+                while user is not None and _ours(user):
+                    user = user.f_back
+                code, lasti = (None, 0) if user is None else (user.f_code, user.f_lasti)
+                return Call(
+                    "nn.module.__call__", {"self": scope.module}, frame, None, code, lasti, scope
+                )
+            frame = frame.f_back
+        return None
 
     def _calls(self, frames: list[FrameType], code: Any, lasti: int) -> tuple[Call, ...]:
         out: list[Call] = []
@@ -237,14 +268,19 @@ _HIDDEN = (
 )  # fmt: skip
 
 
+def _ours(frame: FrameType) -> bool:
+    name = frame.f_globals.get("__name__", "")
+    return bool(name == "clearprop" or name.startswith("clearprop."))
+
+
 def _frames() -> tuple[FrameType | None, list[FrameType]]:
     """The user's frame, and clearprop's own from there to the primitive, outermost first."""
     frame: FrameType | None = sys._getframe(3)
     inner = []
     while frame is not None:
-        name = frame.f_globals.get("__name__", "")
-        if not name.startswith("clearprop.") and name != "clearprop":
+        if not _ours(frame):
             break
+        name = frame.f_globals["__name__"]
         if not name.startswith(_HIDDEN):
             inner.append(frame)
         frame = frame.f_back

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import contextlib
 import copy
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -27,8 +28,8 @@ def reevaluate(part: Slice, changed: dict[int, np.ndarray], whole: bool = False)
     new: dict[int, np.ndarray] = {}
 
     def now(value: Value) -> np.ndarray:
-        if value.maker is None and value.source is None:
-            return changed.get(id(value.array), value.array)
+        if id(value.array) in changed:
+            return changed[id(value.array)]
         return new.get(id(value), value.array)
 
     run = local.c.run
@@ -58,22 +59,37 @@ def untouched() -> Iterator[None]:
         np.random.set_state(states[1])
 
 
-def call_again(call: Call, rows: int) -> tuple[list[Tensor], Log] | None:
-    """The outputs of a module's call on a copy of it in eval mode, for the first rows of its batch;
-    and the log. None where it cannot be done.
+@dataclass
+class Again:
+    """A module's call on other rows: what it was given, what it returned, and the log."""
+
+    inputs: list[Tensor]
+    outputs: list[Tensor]
+    log: Log
+
+
+def call_again(
+    call: Call, rows: int, change: Callable[[np.ndarray], np.ndarray] = lambda a: a
+) -> Again | None:
+    """A module's call on a copy of it in eval mode, for the first rows of its batch, changed by
+    `change`. None where it cannot be done.
     """
     module = call.args.get("self")
     args, kwargs = call.frame.f_locals.get("args", ()), call.frame.f_locals.get("kwargs", {})
     tensors = tensors_in((args, kwargs))
-    if module is None or not tensors:
+    if module is None or not tensors or not tensors[0].ndim:
         return None
-    n = tensors[0].shape[0] if tensors[0].ndim else 0
-    if n <= rows:
+    n = tensors[0].shape[0]
+    if n < rows:
         return None
+    inputs: list[Tensor] = []
 
     def cut(t: Tensor) -> Tensor:
         a = t.value
-        return wrap(a[:rows].copy() if a.ndim and a.shape[0] == n else a, None)
+        if not a.ndim or a.shape[0] != n:
+            return wrap(a, None)
+        inputs.append(wrap(change(a[:rows].copy()), None))
+        return inputs[-1]
 
     log = Log()
     try:
@@ -82,7 +98,8 @@ def call_again(call: Call, rows: int) -> tuple[list[Tensor], Log] | None:
             c.interpreter = None
             twin = copy.deepcopy(module).eval()
             c.grad, c.interpreter, c.scope = True, Observer(log), None
-            out = twin(*map_tensors(cut, args), **map_tensors(cut, kwargs))
-    except Exception:
+            given = map_tensors(cut, args), map_tensors(cut, kwargs)
+            out = twin(*given[0], **given[1])
+    except Exception:  # the module does not work on fewer rows: no answer
         return None
-    return [t for t in tensors_in(out) if t.node is not None], log
+    return Again(inputs, [t for t in tensors_in(out) if t.node is not None], log)

@@ -73,6 +73,15 @@ class Pass:
     def loss(self) -> Value:
         return self.log.value(self.outputs[0])
 
+    def line(self, record: Any) -> Location | None:
+        """The user's line of a record. A module in one of clearprop's containers is called by no line
+        of the program: there it is the line that made the module.
+        """
+        scope = record.scope
+        if scope is None or scope.parent is None or not (_ours(scope) and _ours(scope.parent)):
+            return record.location  # type: ignore[no-any-return]
+        return self.session.built.get(id(scope.module)) or record.location
+
     def name(self, p: Tensor) -> str:
         """'Net.fc1.weight', as the module that ran in this pass has it."""
         return self.session.parameter_name(p)
@@ -122,6 +131,7 @@ class Session:
         self._used: list[tuple[Tensor, Any]] = []  # gradients that the last step has used
         self.followups: list[Callable[[], Iterator[Finding]]] = []  # when the step is done
         self.born_before = 0  # nodes with a smaller number are from before the last step
+        self.unused: dict[int, Any] = {}  # per outermost module: which parameters were used
         self.frozen: dict[int, Event] = {}  # where requires_grad was set to False, by id
         self.outputs: list[tuple[int, weakref.ref[Tensor]]] = []  # what backward was called on
         self.moved: set[int] = set()  # tensors that an optimizer has stepped, by id
@@ -294,6 +304,26 @@ class Session:
         if isinstance(source, np.ndarray | Tensor) and value is not None:
             array = source.value if isinstance(source, Tensor) else source
             value.source = self.log.values.get(id(array))
+        if value is not None and value.source is None and value.is_float:
+            value.hint = self._exported(value.array)
+
+    def _exported(self, array: np.ndarray) -> Value | None:
+        """A value that left the tape in this pass, and may have come back as this array: it has the
+        same number, or as many rows.
+        """
+        for event in reversed(self.events[-64:]):
+            value = event.facts.get("value")
+            if event.kind in ("step", "backward"):
+                break
+            if event.kind != "export" or not isinstance(value, Value) or value.maker is None:
+                continue
+            a = value.array
+            if a.size == 1 and array.size == 1:
+                if np.isclose(float(a.reshape(())), float(array.reshape(())), rtol=1e-6):
+                    return value
+            elif a.shape == array.shape or (a.ndim and array.ndim and a.shape[0] == array.shape[0] > 1):
+                return value
+        return None
 
     def _births(self, source: Any, tensor: Tensor) -> Value | None:
         """Where a tensor of data was made."""
@@ -380,6 +410,10 @@ class Session:
     def report(self) -> Report:
         """What was found."""
         return Report(self.findings, self.notes)
+
+
+def _ours(scope: Any) -> bool:
+    return type(scope.module).__module__.startswith("clearprop.")
 
 
 class StopProgram(BaseException):

@@ -28,6 +28,7 @@ class Slice:
 
     log: Log
     target: Value
+    guessing: bool = False  # follow hints, too
     records: list[Record] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -37,12 +38,17 @@ class Slice:
             if id(value) in seen:
                 continue
             seen.add(id(value))
-            if value.source is not None:
-                stack.append(value.source)
+            before = self._before(value)
+            if before is not None:
+                stack.append(before)
             if value.maker is not None and id(value.maker) not in wanted:
                 wanted.add(id(value.maker))
                 stack.extend(use.value for use in value.maker.uses)
         self.records = [r for r in self.log.records if id(r) in wanted]
+
+    def _before(self, value: Value) -> Value | None:
+        """What a value was outside of clearprop's ops."""
+        return value.source or (value.hint if self.guessing else None)
 
     @cached_property
     def _numbers(self) -> dict[int, tuple[Tensor, int]]:
@@ -69,10 +75,10 @@ class Slice:
 
     def _bits(self, value: Value, reach: dict[int, int]) -> int:
         bits = reach.get(id(value), 0)
-        source = value.source
+        source = self._before(value)
         while source is not None:
             bits |= reach.get(id(source), 0)
-            source = source.source
+            source = self._before(source)
         return bits
 
     def leaves(self, value: Value | None = None) -> list[Tensor]:
@@ -87,7 +93,8 @@ class Slice:
             for use, rule in zip(record.uses, record.rules(), strict=False):
                 if not self._bits(use.value, self._reach) & bit or record.block is not None:
                     continue
-                if use.value.source is not None and live(use.value.source):
+                outside = self._before(use.value)
+                if outside is not None and live(outside):
                     yield Cut(record, use, "outside")
                 elif live(use.value):
                     if not record.recording:

@@ -9,9 +9,10 @@ import numpy as np
 
 from clearprop.doctor.findings import Finding, Severity
 from clearprop.doctor.log import Record, Value
-from clearprop.doctor.measure import blocked, norm
+from clearprop.doctor.measure import blocked, maker, norm
 from clearprop.doctor.session import Pass, on_pass
 from clearprop.doctor.slices import Slice
+from clearprop.doctor.terms import node_of
 
 CLAMPS = {
     "clamp": "[a, b]", "hardtanh": "[-1, 1]", "relu6": "[0, 6]", "hardsigmoid": "[-3, 3]",
@@ -44,7 +45,7 @@ def softmax_over_one_unit(seen: Pass) -> Iterator[Finding]:
             f" {n} parameters behind it receive nothing.",
             "with one output unit use sigmoid, or binary_cross_entropy_with_logits on the output"
             " itself; with several, give the axis of the classes (dim=1)",
-            location=last.location, module=last.path, op=call.short, when=seen.when, weight=95,
+            location=seen.line(last), module=last.path, op=call.short, when=seen.when, weight=95,
             numbers={"parameters": n, "arriving": came},
         )  # fmt: skip
 
@@ -61,12 +62,12 @@ def clamped_in_the_path(seen: Pass) -> Iterator[Finding]:
         if call is None and record.prim.name != "clamp":
             continue
         share = blocked(flow, node)
-        if not share >= 0.25:
+        on_loss = _leads_to_the_mean(seen, record)
+        if not share >= (0.05 if on_loss and record.params.get("hi") is not None else 0.25):
             continue
         behind = flow.only_through(node)
         if not behind:
             continue
-        on_loss = _leads_to_the_mean(seen, record)
         severity: Severity = "error" if share >= 0.9 else "warn"
         x = record.uses[0].value.array
         if share < 0.9 and not on_loss and not _is_head(seen, record):
@@ -82,7 +83,7 @@ def clamped_in_the_path(seen: Pass) -> Iterator[Finding]:
             " the gradient instead"
             if code == "B7"
             else "use sigmoid or tanh for a bounded output, or clamp only when predicting",
-            location=record.location, module=record.path, op=record.name, when=seen.when,
+            location=seen.line(record), module=record.path, op=record.name, when=seen.when,
             weight=90 * share, numbers={"blocked": share, "parameters": n},
         )  # fmt: skip
 
@@ -97,9 +98,25 @@ def _is_head(seen: Pass, record: Record) -> bool:
 
 
 def _leads_to_the_mean(seen: Pass, record: Record) -> bool:
-    """Whether the clamped values are summed up to the loss next."""
-    users = seen.log.used_by().get(id(record.out), [])
-    return any(r.prim.name == "sum" for r in users) or record.out is seen.loss
+    """Whether the clamped values, or their squares or sizes, are summed up to the loss next, and
+    come from a difference, or a sum of its squares or sizes: an error.
+    """
+    users = seen.log.used_by()
+    value = record.out
+    for _ in range(6):
+        if value is seen.loss:
+            return True
+        following = users.get(id(value), [])
+        if len({id(r) for r in following}) != 1:
+            return False
+        after = following[0]
+        if after.prim.name == "sum":
+            return True
+        same = all(u.value is value or u.value.array.size == 1 for u in after.uses)
+        if after.prim.name not in ("square", "abs", "mul", "div", "pow_scalar", "reshape") or not same:
+            return False
+        value = after.out
+    return False
 
 
 def _blocks_the_largest(flow: Any, node: Any, record: Record) -> bool:
@@ -108,6 +125,86 @@ def _blocks_the_largest(flow: Any, node: Any, record: Record) -> bool:
     if not stopped.any() or stopped.all():
         return False
     return bool(abs(x[stopped]).min() >= abs(x[~stopped]).max())
+
+
+@on_pass
+def saturated_softmax(seen: Pass) -> Iterator[Finding]:
+    """B6: a softmax inside of the model that has chosen before any training, or that stands
+    between two linear layers.
+    """
+    if seen.number > 2:
+        return
+    part = Slice(seen.log, seen.loss)
+    inside = {id(r): i for i, r in enumerate(part.records)}
+    for call in seen.log.all_calls("softmax", "scaled_dot_product_attention"):
+        if call.outer is not None and call.outer.short in ("softmax", "scaled_dot_product_attention"):
+            continue
+        records = [r for r in call.records if id(r) in inside]
+        reduced = next((r for r in records if r.prim.name in ("sum", "amax")), None)
+        last = next((r for r in reversed(records) if r.prim.name == "div"), None)
+        if reduced is None or last is None or not last.tracked:
+            continue
+        dims = reduced.params.get("dim", ())
+        scores, p = reduced.uses[0].value, last.out
+        if reduced.prim.name == "sum":  # of exp(x - max)
+            scores = next((r.uses[0].value for r in records if r.prim.name == "sub"), scores)
+        if len(dims) != 1 or p.shape[dims[0]] < 4 or not part.leaves(scores):
+            continue
+        after = part.records[inside[id(records[-1])] + 1 :]
+        if not any(u.value.leaf is not None and u.value.array.ndim >= 2 for r in after for u in r.uses):
+            continue  # the head
+        yield from _chosen(seen, call, last, p, scores, dims[0])
+        yield from _between_layers(seen, call, last, scores)
+
+
+def _chosen(
+    seen: Pass, call: Any, last: Record, p: Value, scores: Value, dim: int
+) -> Iterator[Finding]:
+    allowed = (np.asarray(scores.array) > -1e4).sum(axis=dim)
+    top = p.array.max(axis=dim)
+    if allowed.shape == top.shape:
+        top = top[allowed >= 4]
+    if not top.size or float(top.mean()) < 0.95 or seen.number > 2:
+        return
+    finite = scores.array[np.isfinite(scores.array) & (scores.array > -1e4)].astype(np.float64)
+    left = float((p.array * (1 - p.array)).max(axis=dim).mean())
+    yield Finding(
+        "B6", "warn",
+        f"Before any training this softmax over {p.shape[dim]} entries gives {top.mean():.1%} to one"
+        f" of them: its inputs have a standard deviation of {finite.std():.3g} (about 1 is usual)."
+        f" J = diag(p) − p pᵀ is {left:.1g} in the mean, so hardly any gradient reaches the scores.",
+        "scale the scores: q·kᵀ/√d for attention, smaller initial weights otherwise",
+        location=seen.line(last), module=last.path, op=call.short, when=seen.when, weight=67,
+        numbers={"largest": float(top.mean()), "std of the scores": float(finite.std())},
+    )  # fmt: skip
+
+
+def _between_layers(seen: Pass, call: Any, last: Record, scores: Value) -> Iterator[Finding]:
+    """softmax(W x) goes straight into a layer with a bias, as a hidden activation."""
+    made = maker(scores)
+    if made is None or made.in_call("linear") is None or last.out.shape[-1] < 8:
+        return
+    users = seen.log.used_by().get(id(last.out), [])
+    if not users or not all(r.in_call("linear") for r in users):
+        return
+    node = node_of(seen, last)
+    entry = made if node is None else None
+    g_in = seen.flow.g(node_of(seen, made)) if entry is None and node_of(seen, made) else None
+    g_out = seen.flow.g(node) if node is not None else None
+    if g_in is None or g_out is None or not norm(g_out) > 0:
+        return
+    factor, d = norm(g_in) / norm(g_out), last.out.shape[-1]
+    if factor > 2 / d:
+        return
+    yield Finding(
+        "B6", "warn",
+        f"A softmax over {d} hidden units stands between two linear layers: it lets"
+        f" {factor:.2g} of the gradient through (about 1/{d}, since J = diag(p) − p pᵀ and"
+        f" p ≈ 1/{d}), and its outputs, which add up to 1, are too small for the next layer.",
+        "use ReLU, GELU or tanh between layers; softmax belongs behind the last one",
+        location=seen.line(last), module=last.path, op=call.short, when=seen.when, weight=67,
+        numbers={"factor": factor, "units": d},
+    )  # fmt: skip
 
 
 RANGES = {
@@ -164,7 +261,7 @@ def output_cannot_reach_the_targets(seen: Pass) -> Iterator[Finding]:
             f" {_interval(low, high)} (they reach from {t.min():.3g} to {t.max():.3g}): the error"
             f" there never goes away, and pushes the units to where the derivative is 0.{zero}",
             "leave the last layer linear, or scale the targets into the range",
-            location=made.location, module=made.path, op=name, when=seen.when, weight=85,
+            location=seen.line(made), module=made.path, op=name, when=seen.when, weight=85,
             numbers={"outside": outside, "blocked": beta},
         )  # fmt: skip
 

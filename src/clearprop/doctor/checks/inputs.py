@@ -7,19 +7,13 @@ from collections.abc import Iterator
 import numpy as np
 
 from clearprop.core import Tensor
-from clearprop.core.tree import tensors_in
-from clearprop.doctor.checks.leaks import outer_calls
+from clearprop.doctor.checks.leaks import given, outer_calls
 from clearprop.doctor.findings import Finding
-from clearprop.doctor.log import Call, Value
+from clearprop.doctor.log import Value
 from clearprop.doctor.measure import norm
 from clearprop.doctor.replay import reevaluate, untouched
 from clearprop.doctor.session import Pass, Session, on_pass, on_session
 from clearprop.doctor.slices import Slice
-
-
-def given(call: Call) -> list[Tensor]:
-    frame = call.frame.f_locals
-    return [t for t in tensors_in((frame.get("args", ()), frame.get("kwargs", {}))) if t.ndim]
 
 
 @on_pass

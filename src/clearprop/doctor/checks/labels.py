@@ -43,7 +43,7 @@ def activation_and_loss(seen: Pass) -> Iterator[Finding]:
                 f" {1 / (1 + (x.shape[1] - 1) * np.e):.2g} and"
                 f" {np.e / (np.e + x.shape[1] - 1):.2g}, and σ' <= 0.25 scales the gradient.",
                 "give the logits to cross_entropy; sigmoid goes with binary_cross_entropy",
-                when=seen.when, weight=79, **place(made, call),
+                when=seen.when, weight=79, **place(seen, made, call),
             )  # fmt: skip
         elif made.prim.name == "relu":
             share = float((x.array == 0).mean())
@@ -53,7 +53,7 @@ def activation_and_loss(seen: Pass) -> Iterator[Finding]:
                 " 0, where relu' = 0, so a score that is too low can never be raised, and no class"
                 " can be ruled out.",
                 "leave out the ReLU after the last layer",
-                when=seen.when, weight=79, numbers={"zeros": share}, **place(made, call),
+                when=seen.when, weight=79, numbers={"zeros": share}, **place(seen, made, call),
             )  # fmt: skip
     for call in seen.log.all_calls(*BCE):
         x = argument(seen, call, "input")
@@ -74,7 +74,7 @@ def activation_and_loss(seen: Pass) -> Iterator[Finding]:
             f" {several}. A class can become likely only where the others become unlikely.",
             "several labels at once: binary_cross_entropy_with_logits on the scores, without"
             " softmax; one label: cross_entropy on the scores",
-            when=seen.when, weight=79, **place(softmax, call),
+            when=seen.when, weight=79, **place(seen, softmax, call),
         )  # fmt: skip
 
 
@@ -107,7 +107,7 @@ def squared_error_of_probabilities(seen: Pass) -> Iterator[Finding]:
             f" and p(1 − p) is {worst:.2g} where the error is largest now; it goes to 0 for the"
             " examples that are wrong with certainty. Cross-entropy has p − t instead.",
             "use binary_cross_entropy_with_logits (or cross_entropy) on the scores",
-            location=record.location, module=record.path, op=record.name, when=seen.when,
+            location=seen.line(record), module=record.path, op=record.name, when=seen.when,
             weight=45, numbers={"slope at the worst": worst},
         )  # fmt: skip
         return
@@ -154,7 +154,7 @@ def softmax_over_the_batch(seen: Pass) -> Iterator[Finding]:
             f" to {float(sums.sum(axis=1).max()):.2g}. The examples of a batch compete with each"
             " other instead of the classes.",
             "use dim=1 (or dim=-1), the axis of the classes",
-            location=record.location, module=record.path, op=call.short, when=seen.when, weight=91,
+            location=seen.line(record), module=record.path, op=call.short, when=seen.when, weight=91,
             numbers={"rows": n, "arriving": norm(seen.flow.g(node)) if node is not None else 0.0},
         )  # fmt: skip
 

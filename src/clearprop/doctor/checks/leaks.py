@@ -8,23 +8,19 @@ from typing import Any
 import numpy as np
 
 from clearprop.core import Reduce, Tensor, View, wrap
+from clearprop.core.tree import tensors_in
 from clearprop.doctor.findings import Finding
 from clearprop.doctor.flow import Flow, flow_back
 from clearprop.doctor.log import Call, Log, Record
-from clearprop.doctor.replay import call_again, untouched
+from clearprop.doctor.replay import Again, call_again
 from clearprop.doctor.session import Pass, on_pass
 
-ROWS = 7  # a batch size that no other axis is likely to have
-SEED = 3  # the example that is looked at
+SIZES = (11, 13, 7, 5, 3)  # batch sizes that few other axes have
 
 
 def outer_calls(seen: Pass) -> list[Call]:
     """The calls of outermost modules."""
-    return [
-        c for c in seen.log.calls.values()
-        if c.name == "nn.module.__call__" and c.outer is None and c.scope is not None
-        and c.scope.parent is None
-    ]  # fmt: skip
+    return [call for _, call in seen.log.outermost.values() if call is not None]
 
 
 def seeded(y: Tensor, index: Any, log: Log) -> Flow:
@@ -34,65 +30,150 @@ def seeded(y: Tensor, index: Any, log: Log) -> Flow:
     return flow_back([y], [wrap(g, None)], log)
 
 
-def rows_of(a: np.ndarray) -> list[set[int]]:
-    """Which examples an array belongs to, by every reading of its axes: one set for each."""
+def supports(a: np.ndarray, n: int) -> list[set[int]]:
+    """Along which of n entries an array is not 0, by every reading of its axes: an axis of n, or one
+    of a multiple, which n is the outer or inner part of.
+    """
     readings = []
-    for axis, n in enumerate(a.shape):
-        if n == ROWS:
-            other = tuple(i for i in range(a.ndim) if i != axis)
-            readings.append(set(np.flatnonzero(np.abs(a).max(axis=other) > 0).tolist()))
-    if not readings and a.ndim and a.shape[0] and a.shape[0] % ROWS == 0:
-        flat = np.abs(a).reshape(ROWS, -1)
-        readings.append(set(np.flatnonzero(flat.max(axis=1) > 0).tolist()))
+    size = np.abs(a)
+    for axis, length in enumerate(a.shape):
+        if length % n or not length:
+            continue
+        along = size.max(axis=tuple(i for i in range(a.ndim) if i != axis))
+        parts = [along.reshape(n, -1).max(axis=1)]
+        if length > n:
+            parts.append(along.reshape(-1, n).max(axis=0))
+        readings += [set(np.flatnonzero(p > 0).tolist()) for p in parts]
     return readings
 
 
-def clean(a: np.ndarray) -> bool | None:
-    """Whether only the seeded example is touched; None where the array has no batch axis."""
-    readings = rows_of(a)
-    return any(r <= {SEED} for r in readings) if readings else None
+def clean(a: np.ndarray, n: int, allowed: set[int]) -> bool | None:
+    """Whether nothing but the allowed entries is touched; None where no axis is such."""
+    readings = supports(a, n)
+    return any(r <= allowed for r in readings) if readings else None
+
+
+def size_for(call: Call, n: int) -> int | None:
+    """How many rows to call the module again with."""
+    module = call.args["self"]
+    taken = {d for p in module.parameters() for d in p.shape}
+    taken |= {d for t in given(call) for d in t.shape[1:]}
+    return next((r for r in SIZES if r <= n and not any(d % r == 0 for d in taken)), None)
+
+
+def given(call: Call) -> list[Tensor]:
+    """The tensors that a module was called with."""
+    frame = call.frame.f_locals
+    return [t for t in tensors_in((frame.get("args", ()), frame.get("kwargs", {}))) if t.ndim]
+
+
+def depends(log: Log, again: Again) -> set[int]:
+    """The values that the given tensors go into, by id."""
+    out = {id(log.value(t)) for t in again.inputs}
+    for record in log.records:
+        if any(id(u.value) in out for u in record.uses):
+            out.update(id(v) for v in record.outs)
+    return out
 
 
 @on_pass
 def examples_mix(seen: Pass) -> Iterator[Finding]:
-    """F1, F2: the outermost module, on its first rows in eval mode: the gradient of one example's
-    output, at every node, touches that example alone.
+    """F1, F2: the outermost module, on its first rows in eval mode: when the other rows change, the
+    output of one row must not; and the gradient of one row's output, at every node, touches that
+    row alone.
     """
     if seen.number > 1:
         return
     for call in outer_calls(seen)[:2]:
-        again = call_again(call, ROWS)
-        if again is None:
+        tensors = given(call)
+        n = size_for(call, tensors[0].shape[0]) if tensors else None
+        if n is None or n < 3:
             continue
-        outputs, log = again
-        y = next((t for t in outputs if t.ndim and t.shape[0] == ROWS), None)
-        if y is None or any(n == ROWS for n in y.shape[1:]):
+        again = call_again(call, n)
+        if again is None or not _mixes(call, n, again):
             continue
-        flow = seeded(y, SEED, log)
+        y = again.outputs[0]
+        row = n // 2
+        flow, inside = seeded(y, row, again.log), depends(again.log, again)
         for node in flow.order:
-            g, parts = flow.g(node), flow.passed.get(node)
-            if g is None or parts is None or clean(g) is not True:
+            record, parts, g = flow.record(node), flow.passed.get(node), flow.g(node)
+            if record is None or parts is None or g is None or clean(g, n, {row}) is False:
                 continue
-            for part in parts:
-                if part is None or part.ndim == 0 or clean(part) is not False:
+            for use, part in zip(record.uses, parts, strict=False):
+                if part is None or part.ndim == 0 or id(use.value) not in inside:
                     continue
-                record = flow.record(node)
-                if record is None or _is_weight(node, part, parts):
-                    continue
-                yield _mixing(seen, record)
-                return
+                if clean(part, n, {row}) is False:
+                    yield _mixing(seen, record)
+                    return
 
 
-def _is_weight(node: Any, part: np.ndarray, parts: Any) -> bool:
-    """Whether this part goes to parameters, which all examples share."""
-    edge = node.edges[[p is part for p in parts].index(True)]
-    return edge is not None and all(e is None for e in edge.edges)
+def _mixes(call: Call, n: int, again: Again) -> bool:
+    """Whether a row's output changes with the other rows (and axis 0 is no axis of time)."""
+    if not again.outputs or again.outputs[0].ndim == 0 or again.outputs[0].shape[0] != n:
+        return False
+    y = again.outputs[0]
+    if any(k == n for k in y.shape[1:]) or y.value.dtype.kind != "f":
+        return False
+    if any(r.in_call("batch_norm") for r in again.log.records):
+        if any(r.prim.name == "standardise" and r.params.get("dims", ())[:1] == (0,)
+               for r in again.log.records):  # fmt: skip
+            return False  # statistics of the batch are meant
+    row = n // 2
+    moved = _row_moves(call, n, y.value, row, [i for i in range(n) if i != row])
+    if not moved:
+        return False
+    later = _row_moves(call, n, y.value, row, list(range(row + 1, n)))
+    earlier = _row_moves(call, n, y.value, row, list(range(row)))
+    if later is not True or earlier is not True:
+        return False  # one-sided: time
+    x = again.inputs[0]
+    if x.ndim < (3 if x.value.dtype.kind == "f" else 2):
+        recurrent = any(r.prim.name in RECURRENT for r in again.log.records)
+        return not recurrent  # of one sequence without a batch
+    return not _second_axis_is_the_batch(call, n, y.value, x.shape[1])
+
+
+RECURRENT = ("lstm", "gru", "rnn_tanh", "rnn_relu")
+
+
+def _row_moves(
+    call: Call, n: int, y: np.ndarray, row: int, others: list[int], axis: int = 0
+) -> bool | None:
+    """Whether y at `row` changes when the `others` are exchanged for rows of another part."""
+
+    def change(a: np.ndarray) -> np.ndarray:
+        if a.ndim <= axis or a.shape[axis] <= max(others, default=0):
+            return a
+        out = a.copy()
+        index: list[Any] = [slice(None)] * a.ndim
+        index[axis] = others
+        some = out[tuple(index)]
+        if a.dtype.kind == "f":
+            out[tuple(index)] = np.flip(some) * 0.7 + 0.1
+        else:
+            out[tuple(index)] = np.flip(some)
+        return out
+
+    again = call_again(call, n, change)
+    if again is None or not again.outputs or again.outputs[0].shape != y.shape:
+        return None
+    at: list[Any] = [slice(None)] * y.ndim
+    at[axis] = row
+    now, then = again.outputs[0].value[tuple(at)], y[tuple(at)]
+    scale = float(np.abs(then).max()) or 1.0
+    return bool(np.abs(now - then).max() > 1e-4 * scale)
+
+
+def _second_axis_is_the_batch(call: Call, n: int, y: np.ndarray, k: int) -> bool:
+    if y.ndim < 2 or y.shape[1] != k or k < 2:
+        return False
+    return _row_moves(call, n, y, k // 2, [i for i in range(k) if i != k // 2], axis=1) is False
 
 
 def _mixing(seen: Pass, record: Record) -> Finding:
     reduces = isinstance(record.prim.lower, Reduce) or record.in_call("softmax", "log_softmax")
     where: dict[str, Any] = {
-        "location": record.location, "module": record.path, "op": record.name, "when": seen.when,
+        "location": seen.line(record), "module": record.path, "op": record.name, "when": seen.when,
         "weight": 88,
     }  # fmt: skip
     if reduces:
@@ -119,81 +200,88 @@ def _mixing(seen: Pass, record: Record) -> Finding:
 # ---------------------------------------------------------------------- the future
 @on_pass
 def sees_the_future(seen: Pass) -> Iterator[Finding]:
-    """F3: a model whose targets are its inputs one step later, and whose output at t gets a
-    gradient from inputs after t.
+    """F3: a model whose targets are its inputs one step later, and whose output at t changes with
+    the inputs after t.
     """
     if seen.number > 1:
         return
     for call in outer_calls(seen)[:1]:
-        given = [t for t in _tensors(call) if t.ndim >= 2 and t.shape[1] > 3]
-        if not given or not _predicts_the_next(seen, given[0].value):
+        tensors = [t for t in given(call) if t.ndim >= 2 and t.shape[1] > 3]
+        if not tensors or not _predicts_the_next(seen, tensors[0].value):
             continue
-        steps = given[0].shape[1]
-        again = call_again(call, 3)
-        if again is None:
+        steps, rows = tensors[0].shape[1], min(3, tensors[0].shape[0])
+        again = call_again(call, rows)
+        if again is None or not again.outputs:
             continue
-        outputs, log = again
-        y = next((t for t in outputs if t.ndim == 3 and t.shape[1] == steps), None)
-        if y is None:
+        y = again.outputs[0]
+        axis = next((i for i in range(1, y.ndim) if y.shape[i] == steps), None)
+        if axis is None:
             continue
         t = steps // 2
-        with untouched():
-            flow = seeded(y, (0, t), log)
-        leak = _first_leak(flow, steps, t)
+        after = list(range(t + 1, steps))
+        if not _row_moves(call, rows, y.value, t, after, axis=1):
+            continue
+        index: list[Any] = [slice(None)] * y.ndim
+        index[axis] = t
+        flow = seeded(y, tuple(index), again.log)
+        leak = _first_leak(flow, depends(again.log, again), steps, t)
         if leak is None:
             continue
-        record = _mask_before(log, leak)
+        record = _mask_before(again.log, leak)
         yield Finding(
             "F3", "error",
-            f"The output at step {t} gets a gradient from inputs after step {t}, although the"
-            " targets are the inputs one step later: the model reads what it should predict.",
-            "mask all positions after t: tril(ones(n, n), diagonal=0), or is_causal=True; or shift"
-            " the targets",
-            location=record.location, module=record.path, op=record.name, when=seen.when,
+            f"The output at step {t} changes with the inputs after step {t}, although the targets"
+            " are the inputs one step later: the model reads what it should predict, and what it"
+            " learns is to copy.",
+            "mask all positions after t: tril(ones(n, n), diagonal=0), or is_causal=True; pad a"
+            " convolution on the left only; or shift the targets",
+            location=seen.line(record), module=record.path, op=record.name, when=seen.when,
             weight=88, numbers={"step": t},
         )  # fmt: skip
         return
 
 
-def _tensors(call: Call) -> list[Tensor]:
-    return [a for a in call.frame.f_locals.get("args", ()) if isinstance(a, Tensor)]
-
-
 def _predicts_the_next(seen: Pass, x: np.ndarray) -> bool:
     """Whether some other data of the pass is x one step later."""
     later = x[:, 1:]
-    seen_ids = set()
+    known = set()
     for record in seen.log.records:
         for use in record.uses:
             a = use.value.array
-            if id(a) in seen_ids or a is x or a.size != x.size or a.dtype.kind != x.dtype.kind:
+            if id(a) in known or a is x or a.size != x.size or a.dtype.kind != x.dtype.kind:
                 continue
-            seen_ids.add(id(a))
+            known.add(id(a))
             b = a.reshape(x.shape)
             if np.array_equal(b[:, :-1], later) and not np.array_equal(b, x):
                 return True
     return False
 
 
-def _first_leak(flow: Flow, steps: int, t: int) -> Record | None:
+def _first_leak(flow: Flow, inside: set[int], steps: int, t: int) -> Record | None:
     """The node nearest to the output at which positions after t get a gradient."""
+    past = set(range(t + 1))
     for node in flow.order:
-        parts, record = flow.passed.get(node), flow.record(node)
-        if parts is None or record is None:
+        record, parts, g = flow.record(node), flow.passed.get(node), flow.g(node)
+        if record is None or parts is None or g is None or clean(g, steps, past) is False:
             continue
-        for part in parts:
-            if part is None or part.ndim != 3 or part.shape[1] != steps or part.shape[2] == steps:
+        for use, part in zip(record.uses, parts, strict=False):
+            if part is None or id(use.value) not in inside:
                 continue
-            if np.abs(part[0, t + 1 :]).max() > 0:
+            if clean(part, steps, past) is False:
                 return record
     return None
 
 
 def _mask_before(log: Log, record: Record) -> Record:
-    """The mask that should have stopped it: the last where() before; else the softmax; else it."""
-    before = log.records[: log.records.index(record) + 1]
+    """The mask that should have stopped it, if it comes out of a softmax: the last where() before
+    that; else the softmax; else the record.
+    """
+    before = log.records[: log.records.index(record)]
+    weights = [u.value.maker for u in record.uses if u.value.maker is not None]
+    if not any(r.in_call("softmax") for r in weights):
+        return record
     for names in (("where",), ("exp",)):
-        found = [r for r in before if r.prim.name in names]
+        found = [r for r in before if r.prim.name in names and not r.in_call("dropout")]
         if found:
             return found[-1]
     return record

@@ -99,7 +99,7 @@ def vanishing_and_exploding(seen: Pass) -> Iterator[Finding]:
             f" ({last:.1e} per weight) to {seen.name(weights[0][0])} ({first:.1e}): {named}. The"
             " first layers stay as they were initialised.",
             "use ReLU (He initialisation) or tanh (Xavier), residual connections, or normalisation",
-            location=record.location, module=record.path, op=record.name, when=seen.when,
+            location=seen.line(record), module=record.path, op=record.name, when=seen.when,
             weight=70, numbers={"decades": lost, "first": first, "last": last},
         )  # fmt: skip
     elif first / last > 1e4:
@@ -111,7 +111,7 @@ def vanishing_and_exploding(seen: Pass) -> Iterator[Finding]:
             f"The gradient grows by {grown:.1f} decades from {seen.name(weights[-1][0])} to"
             f" {seen.name(weights[0][0])}: most of it in {record.name}.",
             "lower the initial weights (He, Xavier), add normalisation, clip the gradient's norm",
-            location=record.location, module=record.path, op=record.name, when=seen.when,
+            location=seen.line(record), module=record.path, op=record.name, when=seen.when,
             weight=70, numbers={"decades": grown},
         )  # fmt: skip
 
@@ -230,7 +230,7 @@ def dead_units(seen: Pass) -> Iterator[Finding]:
         if record.recording and record.out.array.ndim >= 2:
             share = inactive(record.out.array)
             z = record.uses[0].value.array
-            where = built(seen, record)
+            where = seen.line(record)
             history.append((i, seen.number, share, where, record.path, z.mean(), z.shape))
     return
     yield
@@ -301,7 +301,7 @@ def saturated_units(seen: Pass) -> Iterator[Finding]:
             "B4", "warn" if share < 0.9 else "error", measured,
             "scale the initial weights or the input down, normalise (BatchNorm, LayerNorm), or use"
             " ReLU",
-            location=record.location, module=record.path, op=record.name, when=seen.when,
+            location=seen.line(record), module=record.path, op=record.name, when=seen.when,
             weight=68, numbers={"saturated": share, "slope": slope},
         )  # fmt: skip
         return
@@ -354,6 +354,6 @@ def scale_of_the_logits(seen: Pass) -> Iterator[Finding]:
             f" model should be unsure (±1). The loss starts at {float(seen.loss.array):.3g}, a"
             f" random guess has ln {a.shape[1]} = {math.log(a.shape[1]):.2f}.",
             "initialise with Xavier or He, scale the last layer down, and standardise the inputs",
-            location=record.location, module=record.path, op=record.name, when=seen.when,
+            location=seen.line(record), module=record.path, op=record.name, when=seen.when,
             weight=40, numbers={"spread": spread},
         )  # fmt: skip

@@ -24,10 +24,10 @@ def argument(seen: Pass, call: Call, name: str) -> Value | None:
     return seen.log.value(x) if isinstance(x, Tensor) else None
 
 
-def place(record: Record | None, call: Call) -> dict[str, Any]:
+def place(seen: Pass, record: Record | None, call: Call) -> dict[str, Any]:
     """Where to point: at the record, or at the call."""
     if record is not None:
-        return {"location": record.location, "module": record.path, "op": record.name}
+        return {"location": seen.line(record), "module": record.path, "op": record.name}
     return {"location": call.location, "op": call.short}
 
 
@@ -54,7 +54,7 @@ def softmax_before_cross_entropy(seen: Pass) -> Iterator[Finding]:
                 "cross_entropy takes log_softmax of its input, which is log_softmax already: the"
                 " second one changes nothing.",
                 "use nll_loss, or give the logits",
-                when=seen.when, **place(made, call),
+                when=seen.when, **place(seen, made, call),
             )  # fmt: skip
             continue
         if not are_probabilities(x.array, dim):
@@ -67,7 +67,7 @@ def softmax_before_cross_entropy(seen: Pass) -> Iterator[Finding]:
             f" >= 0, rows add up to 1). Softmax twice scales the gradient by about 1/C = 1/{c}, and"
             f" the loss cannot fall below {floor:.2f}.",
             "return the logits from the model, and take softmax only to predict",
-            when=seen.when, weight=80, numbers={"classes": c, "floor": floor}, **place(made, call),
+            when=seen.when, weight=80, numbers={"classes": c, "floor": floor}, **place(seen, made, call),
         )  # fmt: skip
 
 
@@ -85,7 +85,7 @@ def sigmoid_before_bce_with_logits(seen: Pass) -> Iterator[Finding]:
             " σ(σ(z)) lies between 0.5 and 0.73, so the loss for a label 0 cannot fall below"
             " ln 2 = 0.69, and the gradient is scaled by σ' <= 0.25 once more.",
             "return the logits from the model, or use binary_cross_entropy (BCELoss)",
-            when=seen.when, weight=80, **place(made, call),
+            when=seen.when, weight=80, **place(seen, made, call),
         )  # fmt: skip
 
 
