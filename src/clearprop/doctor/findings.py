@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import html
 import linecache
 import os
@@ -90,9 +91,11 @@ class Report:
         for f in findings:
             if f.silenced() or is_silenced(f):
                 continue
+            f = dataclasses.replace(f)
             key = (f.code, f.file, f.line)
             if key not in kept or RANK[f.severity] < RANK[kept[key].severity]:
                 kept[key] = f
+        _demote(list(kept.values()))
         self.findings = sorted(kept.values(), key=lambda f: (RANK[f.severity], -f.weight))
         self.notes = list(notes)
 
@@ -137,6 +140,72 @@ class Report:
                 f"<p>{e(f.message)}</p><p><b>Fix:</b> {e(f.fix)}</p></div>"
             )
         return "".join(rows) or "<p>The doctor found nothing.</p>"
+
+
+# A cause explains these others: they are told, and raise no alarm of their own.
+CONSEQUENCES = {
+    "A1": "A2 A4 A8 F4 G7",
+    "A2": "A1 A4 A8 F4 G7",
+    "A3": "D1 G7",
+    "A5": "G7 A3 A4",
+    "A6": "A2",
+    "B1": "B2 F4 D1 G7",
+    "B2": "B3 B4 E5",
+    "B3": "F4 G7",
+    "B5": "E4 E7 F4 C2 D1 G7 E5",
+    "B7": "B1",
+    "C6": "C1 C3",
+    "C10": "C2 C3",
+    "D1": "G7 B4 F4",
+    "D2": "B3 D5 D7 G6 C4",
+    "D3": "D2 D7 G6 C4 B3",
+    "D5": "D7 D1 B3 B4 F4 G7",
+    "D8": "D2 D5 D7 B3 B4 D1 G6 C4",
+    "D9": "D2 D7 G6 G7 B3",
+    "E1": "E4 G7",
+    "E3": "C2 E10 B2",
+    "E4": "B2 B3 E1",
+    "E6": "D7 G7",
+    "E7": "G6 D2 F2 E3 D7 B3 C4 C3",
+    "E8": "E10 D7 C2",
+    "E9": "G6 D2 G9",
+    "E10": "D2 C2 G8 G6 B4 C4",
+    "F1": "E7",
+    "G1": "G6 D2 B3 C4 D3",
+    "G3": "G1 G2",
+    "G5": "F4",
+    "G6": "D2 D7 C2 C3 C4 B4 D3 D1",
+    "G8": "D2 C2 C4 B4 G6 G7",
+    "G9": "G6 G7 D1 D2 F4",
+    "G10": "G7",
+    "G11": "A6 G12",
+}
+
+
+def _demote(findings: list[Finding]) -> None:
+    """What follows from another finding becomes information."""
+    alarms = [f for f in findings if f.severity != "info"]
+    alarms.sort(key=lambda f: (RANK[f.severity], -f.weight))
+    demoted: dict[int, list[str]] = {}
+    for cause in alarms:
+        if id(cause) in demoted:
+            continue
+        for f in alarms:
+            if f.code in CONSEQUENCES.get(cause.code, "").split() and not _stronger(f, cause):
+                demoted.setdefault(id(f), []).append(cause.code)
+    for f in alarms:
+        if id(f) in demoted:
+            f.severity = "info"
+            f.message += f" (It follows from {', '.join(sorted(set(demoted[id(f)])))}.)"
+
+
+def _stronger(f: Finding, cause: Finding) -> bool:
+    """An error does not follow from a mere warning: but data, targets and what is written in the
+    program come before what they lead to.
+    """
+    return RANK[cause.severity] > RANK[f.severity] and cause.code not in (
+        "D8", "D9", "A5", "B7", "C10", "E4", "E9", "G9", "D5"
+    )  # fmt: skip
 
 
 # ---------------------------------------------------------------------- what is intended

@@ -21,7 +21,7 @@ import numpy as np
 from clearprop.autograd.anomaly import Checked
 from clearprop.core import Leaf, Location, Primitive, Scope, Tensor, local, locate
 from clearprop.core.node import creation
-from clearprop.core.provenance import module_path
+from clearprop.core.provenance import module_path, user_frame
 
 
 @dataclass(eq=False)
@@ -90,6 +90,13 @@ class Write:
     array: np.ndarray
     record: Record | None
     before: np.ndarray | None
+    code: CodeType | None
+    lasti: int
+
+    @property
+    def location(self) -> Location | None:
+        """The user's line."""
+        return locate(self.code, self.lasti)
 
 
 @dataclass(eq=False)
@@ -172,8 +179,11 @@ class Log:
         found = self.values.get(id(array))
         if found is None:
             found = self.values[id(array)] = Value(array)
-        if found.maker is None and found.leaf is None and isinstance(x, Tensor) and x.node:
-            found.leaf = weakref.ref(x)
+        if found.leaf is None and isinstance(x, Tensor) and x.node:
+            if found.maker is None:
+                found.leaf = weakref.ref(x)
+            elif type(x.node) is Leaf:  # a parameter that was filled: where its history begins
+                found = self.values[id(array)] = Value(array, leaf=weakref.ref(x))
         return found
 
     def made(self, array: np.ndarray, value: Value) -> None:
@@ -306,6 +316,8 @@ class Observer(Checked):
         value = self.log.value(source)
         before = target.value.copy() if type(target.node) is Leaf else None
         super().write(target, source)
-        self.log.writes.append(Write(target, target.value, value.maker, before))
+        frame = user_frame(sys._getframe(1))
+        code, lasti = (None, 0) if frame is None else (frame.f_code, frame.f_lasti)
+        self.log.writes.append(Write(target, target.value, value.maker, before, code, lasti))
         held = Value(target.value, value.maker, value.index, source=value.source)
         self.log.made(target.value, held)

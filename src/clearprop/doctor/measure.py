@@ -70,16 +70,25 @@ def origin(value: Value) -> Value:
     return value
 
 
+def broken(a: Any) -> bool:
+    """nan or +inf; -inf is what masks are made of."""
+    return a.dtype.kind == "f" and bool(np.isnan(a).any() or np.isposinf(a).any())
+
+
 def births(log: Log) -> Iterator[Record]:
-    """The records that made the first non-finite values from finite ones."""
+    """The records that made the first nan or inf out of numbers, or nan of the -inf of a mask."""
     bad: set[int] = set()
     for record in log.records:
-        if any(id(u.value) in bad or not finite(u.value.array) for u in record.uses):
+        if any(id(u.value) in bad or broken(u.value.array) for u in record.uses):
             bad.update(id(v) for v in record.outs)
             continue
-        if not all(finite(v.array) for v in record.outs):
-            bad.update(id(v) for v in record.outs)
-            yield record
+        masked = not all(finite(u.value.array) for u in record.uses)
+        wrong = broken if masked else lambda a: not finite(a)
+        if any(wrong(v.array) for v in record.outs):
+            filled = record.prim.name in ("where", "expand", "cast", "concat", "put")
+            if not filled or any(broken(v.array) for v in record.outs):
+                bad.update(id(v) for v in record.outs)
+                yield record
 
 
 def backward_births(flow: Flow) -> Iterator[tuple[Any, int]]:

@@ -23,7 +23,8 @@ from clearprop.doctor.slices import Slice
 
 def reevaluate(part: Slice, changed: dict[int, np.ndarray], whole: bool = False) -> Any:
     """The target of the slice, a number, with other values for some leaves (by the id of the
-    leaf's array); random numbers and data as they were. `whole`: the array of a target that is none.
+    leaf's array); random numbers and data as they were. `whole`: the array of a target that is no
+    number.
     """
     new: dict[int, np.ndarray] = {}
 

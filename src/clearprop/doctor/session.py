@@ -74,7 +74,8 @@ class Pass:
         return self.log.value(self.outputs[0])
 
     def line(self, record: Any) -> Location | None:
-        """The user's line of a record. A module in one of clearprop's containers is called by no line
+        """The user's line of a record. A module in one of clearprop's containers is called by
+        no line
         of the program: there it is the line that made the module.
         """
         scope = record.scope
@@ -131,6 +132,9 @@ class Session:
         self._used: list[tuple[Tensor, Any]] = []  # gradients that the last step has used
         self.followups: list[Callable[[], Iterator[Finding]]] = []  # when the step is done
         self.born_before = 0  # nodes with a smaller number are from before the last step
+        self.written: dict[
+            int, Location | None
+        ] = {}  # where leaves were filled, by id of the array
         self.unused: dict[int, Any] = {}  # per outermost module: which parameters were used
         self.frozen: dict[int, Event] = {}  # where requires_grad was set to False, by id
         self.outputs: list[tuple[int, weakref.ref[Tensor]]] = []  # what backward was called on
@@ -201,6 +205,7 @@ class Session:
             for p, used in self._used
         )
         y = outputs[0]
+        event.facts["older"] = getattr(y.node, "seq", self.born_before) < self.born_before
         if y.numel() == 1 and y.value.__class__ is np.ndarray:
             self.losses.append((self.backwards, float(y.value.reshape(()))))
             event.facts["loss"] = self.losses[-1][1]
@@ -218,6 +223,8 @@ class Session:
         if not self.sampling(self.backwards) and not (broken and self.broken <= 2):
             return
         self._find_roots()
+        for write in self.log.writes:
+            self.written[id(write.array)] = write.location
         seen = Pass(self, self.backwards, self.steps, self.log, flow, list(outputs), event)
         self.observed += 1
         for check in PASS_CHECKS:
@@ -321,7 +328,9 @@ class Session:
             if a.size == 1 and array.size == 1:
                 if np.isclose(float(a.reshape(())), float(array.reshape(())), rtol=1e-6):
                     return value
-            elif a.shape == array.shape or (a.ndim and array.ndim and a.shape[0] == array.shape[0] > 1):
+            elif a.shape == array.shape or (
+                a.ndim and array.ndim and a.shape[0] == array.shape[0] > 1
+            ):
                 return value
         return None
 

@@ -28,8 +28,9 @@ def node_of(seen: Pass, record: Record | None) -> Any:
 
 
 def is_constant(v: Value) -> bool:
-    """A number that no op made and no gradient is asked of."""
-    return v.maker is None and v.leaf is None and v.array.size == 1
+    """A number (or one repeated) that no op made and no gradient is asked of."""
+    repeated = v.array.size == 1 or not any(v.array.strides)
+    return v.maker is None and v.leaf is None and repeated
 
 
 @dataclass(eq=False)
@@ -56,7 +57,7 @@ class Term:
         for record in self.part.records:
             for use in record.uses:
                 v = use.value
-                if v.maker is None and v.leaf is None and v.array.size > 1:
+                if v.maker is None and v.leaf is None and not is_constant(v):
                     return True
         return False
 
@@ -89,6 +90,11 @@ def terms(seen: Pass) -> list[Term]:
             out.append(Term(seen, value, factor, by, tracked))
             continue
         name, uses = r.prim.name, r.uses
+        if name in ("add", "sub") and by is not None:
+            whole = Term(seen, value, factor, by, tracked)
+            if not whole.has_data:  # a penalty: the sum over all parameters
+                out.append(whole)
+                continue
         a = uses[0]
         if name in ("add", "sub") and all(u.value.array.size == 1 for u in uses):
             b = uses[1]
@@ -104,7 +110,7 @@ def terms(seen: Pass) -> list[Term]:
         elif name in ("mul", "div") and is_constant(uses[1].value) and a.value.array.size == 1:
             c = float(uses[1].value.array.reshape(-1)[0])
             scale = c if name == "mul" else (1 / c if c else 0.0)
-            if r.in_call("mean") or r.calls and name == "div":
+            if r.in_call("mean") or (r.calls and name == "div"):
                 out.append(Term(seen, value, factor, by or r, tracked))
             else:
                 stack.append((a.value, factor * scale, r, a.tracked))

@@ -12,7 +12,7 @@ from clearprop.doctor.log import Record, Value
 from clearprop.doctor.measure import blocked, maker, norm
 from clearprop.doctor.session import Pass, on_pass
 from clearprop.doctor.slices import Slice
-from clearprop.doctor.terms import node_of
+from clearprop.doctor.terms import is_constant, node_of
 
 CLAMPS = {
     "clamp": "[a, b]", "hardtanh": "[-1, 1]", "relu6": "[0, 6]", "hardsigmoid": "[-3, 3]",
@@ -56,12 +56,13 @@ def clamped_in_the_path(seen: Pass) -> Iterator[Finding]:
     flow = seen.flow
     for node in flow.order:
         record = flow.record(node)
-        if record is None or record.prim.name not in ("clamp", "maximum", "minimum"):
+        if record is None or record.prim.name not in ("clamp", "maximum", "minimum", "where"):
             continue
         call = record.in_call(*CLAMPS)
         if call is None and record.prim.name != "clamp":
             continue
-        share = blocked(flow, node)
+        edge = next((i for i, e in enumerate(node.edges) if e is not None), 0)
+        share = blocked(flow, node, edge)
         on_loss = _leads_to_the_mean(seen, record)
         if not share >= (0.05 if on_loss and record.params.get("hi") is not None else 0.25):
             continue
@@ -69,11 +70,11 @@ def clamped_in_the_path(seen: Pass) -> Iterator[Finding]:
         if not behind:
             continue
         severity: Severity = "error" if share >= 0.9 else "warn"
-        x = record.uses[0].value.array
+        x = record.uses[edge].value.array
         if share < 0.9 and not on_loss and not _is_head(seen, record):
             continue
         n = sum(p.numel() for p in behind)
-        code = "B7" if on_loss and _blocks_the_largest(flow, node, record) else "B1"
+        code = "B7" if on_loss and _blocks_the_largest(flow, node, record, edge) else "B1"
         yield Finding(
             code, severity,
             f"{share:.0%} of the {x.size} values lie outside the bounds, where the derivative of a"
@@ -112,15 +113,18 @@ def _leads_to_the_mean(seen: Pass, record: Record) -> bool:
         after = following[0]
         if after.prim.name == "sum":
             return True
-        same = all(u.value is value or u.value.array.size == 1 for u in after.uses)
-        if after.prim.name not in ("square", "abs", "mul", "div", "pow_scalar", "reshape") or not same:
+        same = all(u.value is value or is_constant(u.value) for u in after.uses)
+        if (
+            after.prim.name not in ("square", "abs", "mul", "div", "pow_scalar", "reshape")
+            or not same
+        ):
             return False
         value = after.out
     return False
 
 
-def _blocks_the_largest(flow: Any, node: Any, record: Record) -> bool:
-    x, part, g = record.uses[0].value.array, flow.passed[node][0], flow.g(node)
+def _blocks_the_largest(flow: Any, node: Any, record: Record, edge: int) -> bool:
+    x, part, g = record.uses[edge].value.array, flow.passed[node][edge], flow.g(node)
     stopped = (g != 0) & (part == 0)
     if not stopped.any() or stopped.all():
         return False
@@ -137,7 +141,10 @@ def saturated_softmax(seen: Pass) -> Iterator[Finding]:
     part = Slice(seen.log, seen.loss)
     inside = {id(r): i for i, r in enumerate(part.records)}
     for call in seen.log.all_calls("softmax", "scaled_dot_product_attention"):
-        if call.outer is not None and call.outer.short in ("softmax", "scaled_dot_product_attention"):
+        if call.outer is not None and call.outer.short in (
+            "softmax",
+            "scaled_dot_product_attention",
+        ):
             continue
         records = [r for r in call.records if id(r) in inside]
         reduced = next((r for r in records if r.prim.name in ("sum", "amax")), None)
@@ -151,7 +158,9 @@ def saturated_softmax(seen: Pass) -> Iterator[Finding]:
         if len(dims) != 1 or p.shape[dims[0]] < 4 or not part.leaves(scores):
             continue
         after = part.records[inside[id(records[-1])] + 1 :]
-        if not any(u.value.leaf is not None and u.value.array.ndim >= 2 for r in after for u in r.uses):
+        if not any(
+            u.value.leaf is not None and u.value.array.ndim >= 2 for r in after for u in r.uses
+        ):
             continue  # the head
         yield from _chosen(seen, call, last, p, scores, dims[0])
         yield from _between_layers(seen, call, last, scores)
@@ -170,9 +179,11 @@ def _chosen(
     left = float((p.array * (1 - p.array)).max(axis=dim).mean())
     yield Finding(
         "B6", "warn",
-        f"Before any training this softmax over {p.shape[dim]} entries gives {top.mean():.1%} to one"
+        f"Before any training this softmax over {p.shape[dim]} entries gives {top.mean():.1%}"
+        " to one"
         f" of them: its inputs have a standard deviation of {finite.std():.3g} (about 1 is usual)."
-        f" J = diag(p) − p pᵀ is {left:.1g} in the mean, so hardly any gradient reaches the scores.",
+        f" J = diag(p) − p pᵀ is {left:.1g} in the mean, so hardly any gradient reaches the"
+        " scores.",
         "scale the scores: q·kᵀ/√d for attention, smaller initial weights otherwise",
         location=seen.line(last), module=last.path, op=call.short, when=seen.when, weight=67,
         numbers={"largest": float(top.mean()), "std of the scores": float(finite.std())},

@@ -190,15 +190,15 @@ def _listed(names: list[str], most: int = 3) -> str:
 # ---------------------------------------------------------------------- not used, or frozen
 @on_pass
 def what_is_used(seen: Pass) -> Iterator[Finding]:
-    """A4: remember which parameters go into any op of this pass."""
-    used = {id(u.value.array) for r in seen.log.records for u in r.uses}
+    """A4: remember which parameters the loss of this pass is made of."""
+    used = {id(u.value.array) for r in Slice(seen.log, seen.loss).records for u in r.uses}
     session = seen.session
     for root in session.modules():
         if not any(id(p.value) in used for p in root.parameters()):
             continue
         known = session.unused.setdefault(id(root), (root, {}, []))
         known[2].append(seen.number)
-        for name, p in root.named_parameters():
+        for p in root.parameters():
             if id(p.value) in used or id(p) in seen.flow.leaves:
                 known[1][id(p)] = known[1].get(id(p), 0) + 1
     return
@@ -227,8 +227,8 @@ def never_used(session: Session) -> Iterator[Finding]:
             yield Finding(
                 "A4", "warn",
                 f"{top}.{path or found[0][0]} ({type(owner).__name__}) is registered and the"
-                f" optimizer has its {n} numbers, but no op of {len(passes)} observed forward passes"
-                " used it: no path leads from it to the loss, its .grad stays None.",
+                f" optimizer has its {n} numbers, but none of the losses of {len(passes)} observed"
+                " passes is made of it: no path leads from it to a loss, and its .grad stays None.",
                 "use it in forward() (a name that was mistyped, or a result that was dropped?), or"
                 " delete it",
                 location=session.built.get(id(owner)), module=f"{top}.{path}".rstrip("."),

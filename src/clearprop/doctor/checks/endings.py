@@ -1,6 +1,6 @@
 """What a program dies of: a loss without history (A5), a tensor that was overwritten (A6), scores
-outside [0, 1] (E3), labels that do not exist (E8), one value per channel (G5), a tape that was freed
-(G11).
+outside [0, 1] (E3), labels that do not exist (E8), one value per channel (G5), a tape that was
+freed (G11).
 """
 
 from __future__ import annotations
@@ -134,7 +134,7 @@ def _argument(frame: Any, name: str) -> np.ndarray | None:
     return x.value if isinstance(x, Tensor) and isinstance(x.value, np.ndarray) else None
 
 
-def _not_probabilities(session: Session, error: Any, line: Location, frame: Any) -> Any:
+def _not_probabilities(session: Session, error: Any, line: Location | None, frame: Any) -> Any:
     p, t = _argument(frame, "input"), _argument(frame, "target")
     if p is None:
         return
@@ -153,7 +153,7 @@ def _not_probabilities(session: Session, error: Any, line: Location, frame: Any)
         yield _shapes(error, line, p, t, "binary_cross_entropy")
 
 
-def _no_such_class(session: Session, error: Any, line: Location, frame: Any) -> Any:
+def _no_such_class(session: Session, error: Any, line: Location | None, frame: Any) -> Any:
     x, t = _argument(frame, "input"), _argument(frame, "target")
     if x is None or t is None:
         return
@@ -175,7 +175,7 @@ def _no_such_class(session: Session, error: Any, line: Location, frame: Any) -> 
         yield _shapes(error, line, x, t, name)
 
 
-def _shapes(error: Any, line: Location, x: np.ndarray, t: np.ndarray, name: str) -> Finding:
+def _shapes(error: Any, line: Location | None, x: np.ndarray, t: np.ndarray, name: str) -> Finding:
     kind = f"{t.dtype} of shape {list(t.shape)}"
     return Finding(
         "E8", "error",
@@ -187,7 +187,7 @@ def _shapes(error: Any, line: Location, x: np.ndarray, t: np.ndarray, name: str)
     )  # fmt: skip
 
 
-def _too_few_values(session: Session, error: Any, line: Location, frame: Any) -> Any:
+def _too_few_values(session: Session, error: Any, line: Location | None, frame: Any) -> Any:
     x = _argument(frame, "input")
     if x is None or "more than 1" not in str(error):
         return
@@ -206,9 +206,7 @@ def _freed(session: Session, error: BaseException, line: Location | None) -> Ite
     """G11: the second backward pass through one history."""
     carried: Record | Node | None = next(iter(session.candidates["carried"]), None)
     failed = next(iter(session.candidates["rule failed"]), None)
-    if "a second time" not in str(error) and (
-        failed is None or failed.seq >= session.born_before
-    ):
+    if "a second time" not in str(error) and (failed is None or failed.seq >= session.born_before):
         return
     if carried is None and session.steps == 0 and session.backwards < 2:
         return
@@ -251,5 +249,3 @@ def batch_norm_over_few(session: Session) -> Iterator[Finding]:
         location=call.location, op="batch_norm", when=when, weight=55,
         numbers={"values per channel": n},
     )  # fmt: skip
-
-

@@ -1,4 +1,6 @@
-"""Does the loss depend on the input at all (F4), and is the input as large as weights expect (D8)?"""
+"""Does the loss depend on the input at all (F4), and is the input as large as weights expect
+(D8)?
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,9 @@ from clearprop.doctor.slices import Slice
 
 @on_pass
 def inputs_that_do_nothing(seen: Pass) -> Iterator[Finding]:
-    """F4: remember the modules whose output is the same when the rows of their data are exchanged."""
+    """F4: remember the modules whose output is the same when the rows of their data are
+    exchanged.
+    """
     if seen.number > 3 or not seen.flow.order:
         return
     part = Slice(seen.log, seen.loss)
@@ -38,7 +42,9 @@ def inputs_that_do_nothing(seen: Pass) -> Iterator[Finding]:
             continue
         reached = [t for t in data if id(t.value) in used]
         changed = {id(t.value): np.roll(t.value, 1, axis=0) for t in reached}
-        alone = {id(t.value): np.roll(t.value, 1, axis=0) for t in reached if t.value.dtype.kind == "f"}
+        alone = {
+            id(t.value): np.roll(t.value, 1, axis=0) for t in reached if t.value.dtype.kind == "f"
+        }
         same = not reached or _same(target, changed, base)
         if same and alone and not _same(target, alone, base):
             same = False

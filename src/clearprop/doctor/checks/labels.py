@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
 
@@ -146,16 +145,18 @@ def softmax_over_the_batch(seen: Pass) -> Iterator[Finding]:
             continue
         n = record.out.shape[0]
         node = node_of(seen, record)
+        arriving = norm(seen.flow.g(node)) if node is not None else 0.0
         sums = np.exp(record.out.array) if "log" in call.short else record.out.array
         yield Finding(
             "E7", "error",
             f"{call.short} runs over axis 0, the {n} examples: the columns add up to"
-            f" {float(sums.sum(axis=0).mean()):.3g}, the rows to {float(sums.sum(axis=1).min()):.2g}"
+            f" {float(sums.sum(axis=0).mean()):.3g}, the rows to"
+            f" {float(sums.sum(axis=1).min()):.2g}"
             f" to {float(sums.sum(axis=1).max()):.2g}. The examples of a batch compete with each"
             " other instead of the classes.",
             "use dim=1 (or dim=-1), the axis of the classes",
-            location=seen.line(record), module=record.path, op=call.short, when=seen.when, weight=91,
-            numbers={"rows": n, "arriving": norm(seen.flow.g(node)) if node is not None else 0.0},
+            location=seen.line(record), module=record.path, op=call.short, when=seen.when,
+            weight=91, numbers={"rows": n, "arriving": arriving},
         )  # fmt: skip
 
 
@@ -233,7 +234,8 @@ def scale_of_the_targets(seen: Pass) -> Iterator[Finding]:
         yield Finding(
             "D9", "warn",
             f"The targets have mean {mean:.4g} and standard deviation {spread:.3g}; the outputs"
-            f" begin at {p.mean():.3g} ± {p.std():.2g}. {away**2 / rest:.0%} of the squared error is"
+            f" begin at {p.mean():.3g} ± {p.std():.2g}. {away**2 / rest:.0%} of the squared"
+            " error is"
             " the offset alone, and the gradient is as large as the targets are: the first steps,"
             " or most of the training, go into the bias.",
             "standardise the targets, (y − mean) / std, and undo it after predicting; or set the"
@@ -242,5 +244,3 @@ def scale_of_the_targets(seen: Pass) -> Iterator[Finding]:
             when=seen.when, weight=60, numbers={"mean": mean, "std": spread},
         )  # fmt: skip
         return
-
-

@@ -31,7 +31,8 @@ def seeded(y: Tensor, index: Any, log: Log) -> Flow:
 
 
 def supports(a: np.ndarray, n: int) -> list[set[int]]:
-    """Along which of n entries an array is not 0, by every reading of its axes: an axis of n, or one
+    """Along which of n entries an array is not 0, by every reading of its axes: an axis of n,
+    or one
     of a multiple, which n is the outer or inner part of.
     """
     readings = []
@@ -114,10 +115,8 @@ def _mixes(call: Call, n: int, again: Again) -> bool:
     y = again.outputs[0]
     if any(k == n for k in y.shape[1:]) or y.value.dtype.kind != "f":
         return False
-    if any(r.in_call("batch_norm") for r in again.log.records):
-        if any(r.prim.name == "standardise" and r.params.get("dims", ())[:1] == (0,)
-               for r in again.log.records):  # fmt: skip
-            return False  # statistics of the batch are meant
+    if any(_of_the_batch(r) for r in again.log.records):
+        return False  # statistics of the batch are meant
     row = n // 2
     moved = _row_moves(call, n, y.value, row, [i for i in range(n) if i != row])
     if not moved:
@@ -131,6 +130,10 @@ def _mixes(call: Call, n: int, again: Again) -> bool:
         recurrent = any(r.prim.name in RECURRENT for r in again.log.records)
         return not recurrent  # of one sequence without a batch
     return not _second_axis_is_the_batch(call, n, y.value, x.shape[1])
+
+
+def _of_the_batch(r: Record) -> bool:
+    return r.prim.name == "standardise" and r.params.get("dims", ())[:1] == (0,)
 
 
 RECURRENT = ("lstm", "gru", "rnn_tanh", "rnn_relu")

@@ -36,6 +36,19 @@ def gradients_are_not_cleared(session: Session) -> Iterator[Finding]:
 @on_session
 def cleared_too_early_or_no_step(session: Session) -> Iterator[Finding]:
     """G2, G3: a step without gradients, or gradients without a step."""
+    late = [e for e in of_kind(session, "backward") if e.facts.get("older")]
+    steps = of_kind(session, "step")
+    if len(late) >= 2 and len(late) >= 0.8 * session.backwards and steps:
+        yield Finding(
+            "G3", "error",
+            f"step() comes before backward(): in {len(late)} of {session.backwards} passes the loss"
+            " was computed before the last step, and backward() ran after it. The step uses no"
+            " gradient, or that of the batch before.",
+            "the order is zero_grad(), backward(), step()",
+            location=steps[0].location, op="step", when="the whole run", weight=61,
+            numbers={"passes": len(late)},
+        )  # fmt: skip
+        return
     empty_after, empty_before, since = [], [], []
     for event in session.events:
         if event.kind in ("backward", "zero_grad"):
@@ -81,10 +94,9 @@ def cleared_too_early_or_no_step(session: Session) -> Iterator[Finding]:
 def training_in_eval_mode(seen: Pass) -> Iterator[Finding]:
     """G4: remember passes through a model in eval mode that has dropout or batch norm."""
     for root in seen.session.modules():
-        if root.training:
+        if root.training or not any(m is root for m in _scopes(seen)):
             continue
-        ran = {id(s) for s in _scopes(seen)}
-        still = [m for m in root.modules() if id(m) in ran and not m.training and _differs(m)]
+        still = [m for m in root.modules() if not m.training and _differs(m)]
         if still:
             seen.session.candidates["G4"].append((root, still, seen.event, seen.number))
     return

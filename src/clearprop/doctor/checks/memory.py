@@ -30,16 +30,18 @@ def history_from_before_the_step(seen: Pass) -> Iterator[Finding]:
         return
     known = {id(n) for n in old}
     for node in reversed(flow.order):
-        if any(id(edge) in known for edge in node.edges) and id(node) not in known:
-            if flow.record(node) is not None:
-                session.candidates["carried"].append(flow.record(node))
-                return
+        record = flow.record(node)
+        if record is None or id(node) in known:
+            continue
+        if any(id(edge) in known for edge in node.edges):
+            session.candidates["carried"].append(record)
+            return
     return
     yield
 
 
 def _seq(node: Any) -> int:
-    return int(getattr(node, "seq", None) or getattr(getattr(node, "main", None), "seq", sys.maxsize))
+    return int(getattr(getattr(node, "main", node), "seq", sys.maxsize))
 
 
 @on_session
@@ -90,7 +92,8 @@ def _holder(t: Tensor) -> Location | None:
         places = {**frame.f_globals, **frame.f_locals}
         for name, value in list(places.items()):
             held = any(value is r for r in lists) or (
-                hasattr(value, "__dict__") and any(v is r for r in lists for v in vars(value).values())
+                hasattr(value, "__dict__")
+                and any(v is r for r in lists for v in vars(value).values())
             )
             if held and isinstance(name, str):
                 return _written(frame.f_code.co_filename, name)
@@ -105,7 +108,9 @@ def _holder(t: Tensor) -> Location | None:
 
 
 def _written(file: str, name: str) -> Location | None:
-    pattern = re.compile(rf"\b{re.escape(name)}(\[[^]]*\])?\s*(\.(append|extend|add|insert)\(|\+=|\[)")
+    pattern = re.compile(
+        rf"\b{re.escape(name)}(\[[^]]*\])?\s*(\.(append|extend|add|insert)\(|\+=|\[)"
+    )
     for i, text in enumerate(linecache.getlines(file), 1):
         if pattern.search(text):
             return Location(file, i, "")
@@ -121,15 +126,14 @@ def _sums_of_losses(seen: Pass) -> None:
     outputs = {id(t.value) for _, ref in session.outputs if (t := ref()) is not None}
     known = session.candidates["sums"]
     for record in seen.log.records:
-        if (
-            record.prim.name in ("add", "cat", "stack") and record.out.array.size == 1
-            and record.tracked and id(record) not in inside
-        ):  # fmt: skip
-            if sum(u.tracked for u in record.uses) >= 1 and (
-                any(id(u.value.array) in outputs for u in record.uses)
-                or any(u.value.maker is None and u.tracked for u in record.uses)
-            ):
-                known.append((record, seen.number))
+        if record.prim.name not in ("add", "concat") or record.out.array.size != 1:
+            continue
+        if not record.tracked or id(record) in inside:
+            continue
+        finished = any(id(u.value.array) in outputs for u in record.uses)
+        carried = any(u.value.maker is None and u.tracked for u in record.uses)
+        if finished or carried:
+            known.append((record, seen.number))
 
 
 @on_session
@@ -139,7 +143,8 @@ def history_is_kept(session: Session) -> Iterator[Finding]:
         n, where, line = kept[-1]
         yield Finding(
             "G12", "warn",
-            f"{n} losses of earlier steps are still in memory, each with the whole graph that it was"
+            f"{n} losses of earlier steps are still in memory, each with the whole graph that"
+            " it was"
             " computed by: memory grows with every step.",
             "keep numbers: history.append(loss.item()), or loss.detach()",
             location=where or line, op="append", when="the whole run", weight=48,

@@ -9,11 +9,16 @@ import numpy as np
 
 from clearprop.doctor.findings import Finding
 from clearprop.doctor.log import Record, Value
-from clearprop.doctor.measure import backward_births, births, finite, maker
-from clearprop.doctor.session import Pass, on_pass
+from clearprop.doctor.measure import backward_births, births, finite, maker, origin
+from clearprop.doctor.session import Event, Pass, Session, on_pass, on_step
+from clearprop.doctor.terms import is_constant
 
 ROOTS = ("sqrt", "rsqrt")
 LOGS = ("log", "log2", "log10", "log1p", "logit")
+GROWS = (
+    "exp", "expm1", "sinh", "cosh", "square", "pow_scalar", "pow", "mul", "matmul", "sum", "add",
+    "sub", "div", "conv", "convolution", "cast",
+)  # fmt: skip
 EDGES = ("acos", "asin", "atan2", "pow", "pow_scalar", "atanh", "acosh")
 GROWS = ("exp", "expm1", "sinh", "cosh", "square", "pow_scalar", "pow", "mul", "matmul", "linear")
 
@@ -44,7 +49,7 @@ def bad_data(seen: Pass) -> Iterator[Finding]:
                 f"{n} of {v.array.size} numbers of the data {list(v.shape)} are nan, and nan goes"
                 " through every sum and product into the loss and all gradients.",
                 "drop or fill these rows before training: x[~isnan(x).any(1)], nan_to_num(x)",
-                location=v.born or record.location, module=record.path, op=record.name,
+                location=v.born or seen.line(record), module=record.path, op=record.name,
                 when=seen.when, weight=100, numbers={"nan": n},
             )  # fmt: skip
             return
@@ -75,7 +80,7 @@ def _forward_finding(seen: Pass, record: Record) -> Finding:
     name, x = record.prim.name, record.uses[0].value.array
     inside = record.in_call("softmax", "log_softmax", "scaled_dot_product_attention")
     here: dict[str, Any] = {
-        "location": record.location, "module": record.path, "op": record.name, "when": seen.when,
+        "location": seen.line(record), "module": record.path, "op": record.name, "when": seen.when,
         "weight": 100,
     }  # fmt: skip
     if inside is not None and np.isneginf(x).any():
@@ -98,9 +103,37 @@ def _forward_finding(seen: Pass, record: Record) -> Finding:
             " cross_entropy, log_softmax, logsigmoid",
             numbers={"zeros": zeros, "least": float(x.min())}, **here,
         )  # fmt: skip
-    if name in ("div", "reciprocal"):
+    if record.in_call("std", "var", "std_mean", "var_mean") and name in ("div", "mul"):
+        return Finding(
+            "C6", "error",
+            "The deviation of a single value: the sum of squares is divided by n − 1 = 0, and"
+            " 0/0 = nan.",
+            "use unbiased=False (correction=0), or leave out groups of one",
+            **here,
+        )  # fmt: skip
+    if name in ("pow", "pow_scalar") and (x <= 0).any() and np.isnan(record.out.array).any():
+        return Finding(
+            "C7", "error",
+            f"A power with a broken exponent of {int((x < 0).sum())} negative numbers (the least is"
+            f" {x.min():.3g}) is nan, and at 0 its derivative a·x^(a−1) is infinite.",
+            "make the base positive: softplus(x), x.abs() + eps, or clamp(x, min=eps)",
+            numbers={"least": float(x.min())}, **here,
+        )  # fmt: skip
+    zero = name in ("div", "reciprocal") and bool(
+        (np.abs(record.uses[-1].value.array) < 1e-30).any()
+    )
+    if zero and _deviation(record.uses[-1].value):
         d = record.uses[-1].value.array
-        n = int((d == 0).sum())
+        return Finding(
+            "C6", "error",
+            f"Division by a standard deviation that is 0 in {int((d == 0).sum())} of {d.size}"
+            " places (a constant column, or a single row): (x − mean)/0 = 0/0 = nan.",
+            "divide by (std + 1e-5), or leave constant columns out",
+            numbers={"zeros": int((d == 0).sum())}, **here,
+        )  # fmt: skip
+    if zero:
+        d = record.uses[-1].value.array
+        n = int((np.abs(d) < 1e-30).sum())
         return Finding(
             "C3", "error",
             f"Division by {n} numbers that are 0 (of {d.size}): the quotient is nan or inf, and so"
@@ -110,6 +143,14 @@ def _forward_finding(seen: Pass, record: Record) -> Finding:
         )  # fmt: skip
     if name in GROWS:
         code = "C4" if name in ("exp", "expm1", "sinh", "cosh") else "D2"
+        if record.prim.name == "cast":
+            return Finding(
+                "C4", "error",
+                f"A number of {np.abs(x).max():.3g} does not fit into {record.out.array.dtype},"
+                f" whose largest is {np.finfo(record.out.array.dtype).max:.3g}.",
+                "scale the values before the conversion, or use float32 here",
+                **here,
+            )  # fmt: skip
         return Finding(
             code, "error",
             f"{name} overflowed: its input goes up to {np.abs(x).max():.3g}, and the largest"
@@ -118,7 +159,9 @@ def _forward_finding(seen: Pass, record: Record) -> Finding:
             " log-variance, softplus instead of log(1 + exp)"
             if code == "C4"
             else "lower the learning rate, clip gradients, and look at the initial scale",
-            numbers={"largest": float(np.abs(x).max())}, **here,
+            numbers={"largest": float(np.abs(x).max())},
+            # what overflows after some steps does so because of them
+            **here | {"weight": 100 if code == "C4" or seen.number == 1 else 50},
         )  # fmt: skip
     if name in ROOTS:
         return Finding(
@@ -156,7 +199,7 @@ def _backward_finding(seen: Pass, node: Any, edge: int, record: Record) -> Findi
     at = x[bad] if x.shape == bad.shape else x
     zero = g is not None and g.shape == bad.shape and bool((g[bad] == 0).all())
     here: dict[str, Any] = {
-        "location": record.location, "module": record.path, "op": record.name, "when": seen.when,
+        "location": seen.line(record), "module": record.path, "op": record.name, "when": seen.when,
         "weight": 100,
         "numbers": {"bad": int(bad.sum()), "of": int(bad.size), "input there": _first(at)},
     }  # fmt: skip
@@ -178,6 +221,14 @@ def _backward_finding(seen: Pass, node: Any, edge: int, record: Record) -> Findi
             "The standard deviation is 0 (a constant, or a single value), and the derivative of the"
             " root there is 1/(2·0) = ∞.",
             "add an epsilon under the root: (x.var(...) + 1e-5).sqrt()",
+            **here,
+        )  # fmt: skip
+    if name in ROOTS and _variance(record.uses[edge].value):
+        return Finding(
+            "C6", "error",
+            f"The root of a variance that is 0 in {int(bad.sum())} places (constant values, or a"
+            " single one): its derivative is 1/(2σ) = 1/(2·0) = ∞, and times 0 it is nan.",
+            "add an epsilon under the root: (var + 1e-5).sqrt()",
             **here,
         )  # fmt: skip
     if name in ROOTS or record.in_call("norm", "vector_norm", "cdist"):
@@ -207,6 +258,36 @@ def _backward_finding(seen: Pass, node: Any, edge: int, record: Record) -> Findi
     )  # fmt: skip
 
 
+def _deviation(v: Value) -> bool:
+    """Whether a value is a standard deviation: of std(), or the root of a variance."""
+    made = maker(v, through=("add", "clamp"))
+    if made is None:
+        return False
+    if made.in_call("std", "std_mean"):
+        return True
+    return made.prim.name == "sqrt" and _variance(made.uses[0].value)
+
+
+def _variance(v: Value) -> bool:
+    """Whether a value is a mean of squares of differences from a mean of the same thing."""
+    made = maker(v, through=("add", "clamp"))
+    while made is not None and made.prim.name in ("div", "sum"):
+        if made.in_call("var", "std"):
+            return True
+        made = maker(made.uses[0].value)
+    if made is None or made.prim.name not in ("square", "mul", "pow_scalar"):
+        return False
+    difference = maker(made.uses[0].value)
+    if difference is None or difference.prim.name != "sub" or len(difference.uses) != 2:
+        return False
+    mean = maker(difference.uses[1].value)
+    while mean is not None and mean.prim.name == "div":
+        mean = maker(mean.uses[0].value)
+    if mean is None or mean.prim.name != "sum":
+        return False
+    return origin(mean.uses[0].value) is origin(difference.uses[0].value)
+
+
 def _first(a: np.ndarray) -> float | None:
     return float(a.flat[0]) if a.size else None
 
@@ -232,3 +313,87 @@ def _slope(name: str, x: np.ndarray) -> np.ndarray:
                 return 1 / x**2
             case _:
                 return np.full(x.shape, np.nan)
+
+
+# ---------------------------------------------------------------------- C10
+@on_pass
+def epsilons_that_vanish(seen: Pass) -> Iterator[Finding]:
+    """C10: a constant that should keep a logarithm, root or quotient away from 0, and is 0 in this
+    dtype (or so small that its reciprocal is infinite); an upper bound below 1 that rounds to 1.
+    """
+    if seen.number > 1:
+        return
+    users = seen.log.used_by()
+    for record in seen.log.records:
+        if record.prim.name not in ("add", "clamp", "maximum") or not record.out.is_float:
+            continue
+        guarded = [
+            r.prim.name for r in users.get(id(record.out), [])
+            if r.prim.name in (*LOGS, *ROOTS, "reciprocal")
+            or (r.prim.name == "div" and r.uses[-1].value is record.out)
+        ]  # fmt: skip
+        dtype = record.out.array.dtype
+        if record.prim.name == "clamp":
+            eps, bound = record.params.get("lo"), record.params.get("hi")
+            guarded += _complement(users, record) if bound is not None else []
+            lost = bound is not None and bound < 1 and dtype.type(bound) == 1
+            if lost and guarded:
+                yield _vanished(seen, record, f"{dtype} rounds the bound {bound!r} to 1", dtype)
+                return
+            constant = eps if eps else None
+        else:
+            constants = [
+                u.value.array for u in record.uses if is_constant(u.value)
+            ]  # fmt: skip
+            constant = float(constants[0].reshape(-1)[0]) if len(constants) == 1 else None
+        if constant is None or not guarded:
+            continue
+        if constant >= 0 and dtype.type(constant) <= 1 / np.finfo(dtype).max:
+            yield _vanished(
+                seen, record, f"the epsilon is {dtype.type(constant):g} in {dtype}", dtype
+            )
+            return
+
+
+def _complement(users: Any, record: Record) -> list[str]:
+    """log(1 - x), of a clamped x."""
+    after = [r for r in users.get(id(record.out), []) if r.prim.name in ("sub", "neg", "log1p")]
+    return [
+        r.prim.name for a in after for r in [a, *users.get(id(a.out), [])] if r.prim.name in LOGS
+    ]  # fmt: skip
+
+
+def _vanished(seen: Pass, record: Record, why: str, dtype: Any) -> Finding:
+    least = np.finfo(dtype)
+    return Finding(
+        "C10", "warn",
+        f"{why}: it does not keep the argument away from the point where the derivative is"
+        f" infinite. The smallest number of {dtype} whose reciprocal is finite is"
+        f" {1 / float(least.max):.2g}; 1 − x has steps of {least.epsneg:.1g}.",
+        f"use an epsilon of {'1e-4' if dtype.itemsize == 2 else '1e-7'}, or a form that needs none"
+        " (log_softmax, binary_cross_entropy_with_logits)",
+        location=seen.line(record), module=record.path, op=record.name, when=seen.when, weight=52,
+    )  # fmt: skip
+
+
+@on_step
+def epsilon_of_the_optimizer(session: Session, event: Event) -> Iterator[Finding]:
+    """C10: Adam's epsilon, added to numbers of 16 bits."""
+    optimizer = event.facts["optimizer"]()
+    if session.candidates["eps"]:
+        return
+    for group in optimizer.param_groups:
+        eps = group.get("eps")
+        for p in group["params"]:
+            if eps and p.value.dtype == np.float16 and np.float16(eps) == 0:
+                session.candidates["eps"].append(eps)
+                made = next((e for e in session.events if e.kind == "optimizer"), None)
+                yield Finding(
+                    "C10", "warn",
+                    f"eps = {eps:g} of {type(optimizer).__name__} is 0 in float16, whose smallest"
+                    " number is 6e-8: Δ = lr·m/(√v + ε) becomes m/0 where a gradient is small.",
+                    "give the optimizer eps=1e-4, or keep the weights in float32",
+                    location=made.location if made else event.location, op="step",
+                    when="batch 1", weight=52, numbers={"eps": eps},
+                )  # fmt: skip
+                return

@@ -149,7 +149,8 @@ def regulariser_overwhelms(session: Session) -> Iterator[Finding]:
             yield Finding(
                 "E9", "error",
                 f"The penalty of the weights has the factor {term.factor:.3g}, a minus: its"
-                f" gradient points against the weights (⟨g, w⟩ = {along:.3g}), so descent makes them"
+                f" gradient points against the weights (⟨g, w⟩ = {along:.3g}), so descent makes"
+                " them"
                 " larger, and the loss has no lower bound.",
                 "add the penalty: loss = data + λ·penalty",
                 numbers={"along w": along}, **there,

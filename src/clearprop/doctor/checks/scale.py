@@ -168,14 +168,22 @@ def through_time(seen: Pass) -> Iterator[Finding]:
             **there,
         )  # fmt: skip
     elif total < -6 and seen.number == 1:
-        yield Finding(
+        seen.session.candidates["D4"].append(Finding(
             "D4", "warn",
             f"Going back through {len(records)} calls of one module, the gradient shrinks by"
             f" {-total:.1f} decades ({10 ** (total / (len(records) - 1)):.2f} times per step): what"
             " the first steps put in has no influence on what is learnt.",
             "use an LSTM or GRU (with a forget bias of 1), attention, or shorter windows",
             **there,
-        )  # fmt: skip
+        ))  # fmt: skip
+
+
+@on_session
+def what_came_first_is_lost(session: Session) -> Iterator[Finding]:
+    """D4, where nothing is learnt: what counts may well be at the end of a sequence."""
+    gained = session.improvement()
+    if gained is not None and gained < 0.15:
+        yield from session.candidates["D4"][:1]
 
 
 # ---------------------------------------------------------------------- units
@@ -192,7 +200,17 @@ def symmetric_units(seen: Pass) -> Iterator[Finding]:
             continue
         if (a == a[:1]).all() and np.allclose(g, g[:1], rtol=1e-4, atol=0):
             known = seen.session.candidates["D6"]
-            known.append((id(w), seen.number, seen.name(w), built(seen, record), record, a.shape))
+            known.append(
+                (
+                    id(w),
+                    seen.number,
+                    seen.name(w),
+                    built(seen, record),
+                    record,
+                    a.shape,
+                    id(w.value),
+                )
+            )
     return
     yield
 
@@ -205,7 +223,8 @@ def still_symmetric(session: Session) -> Iterator[Finding]:
     for entries in passes.values():
         if len(entries) < 2:
             continue
-        _, _, name, location, record, shape = entries[0]
+        _, _, name, location, record, shape, _ = entries[0]
+        location = session.written.get(entries[0][6]) or location
         yield Finding(
             "D6", "error",
             f"All {shape[0]} units of {name} have the same weights and get the same gradient, in"
@@ -216,47 +235,64 @@ def still_symmetric(session: Session) -> Iterator[Finding]:
         )  # fmt: skip
 
 
-def inactive(a: np.ndarray) -> float:
-    """The share of units (last axis, or channels) that are 0 for the whole batch."""
-    axes = (0, *range(2, a.ndim)) if a.ndim >= 3 else (0,)
-    return float((a.max(axis=axes) <= 0).mean()) if a.ndim >= 2 and a.shape[0] > 1 else 0.0
+def awake(a: np.ndarray) -> np.ndarray:
+    """Which units (last axis, or channels) are not 0 for some example."""
+    axes = (0, *range(2, a.ndim)) if a.ndim >= 4 else tuple(range(a.ndim - 1))
+    return np.asarray(a.max(axis=axes) > 0)
 
 
 @on_pass
 def dead_units(seen: Pass) -> Iterator[Finding]:
-    """B3: remember the share of ReLU units that no example of a batch activates."""
-    history = seen.session.candidates["B3"]
-    for i, record in enumerate(r for r in seen.log.records if r.prim.name == "relu"):
-        if record.recording and record.out.array.ndim >= 2:
-            share = inactive(record.out.array)
-            z = record.uses[0].value.array
-            where = seen.line(record)
-            history.append((i, seen.number, share, where, record.path, z.mean(), z.shape))
+    """B3: remember which ReLU units no example of a batch activates, by line and module; the calls
+    of one line in one pass (time steps) count together.
+    """
+    places: dict[Any, list[Any]] = {}
+    for record in seen.log.records:
+        a = record.out.array
+        if record.prim.name != "relu" or not record.recording or a.ndim < 2 or a.shape[0] < 2:
+            continue
+        module = id(record.scope.module) if record.scope is not None else 0
+        key = (record.code, record.lasti, module, a.shape[-1] if a.ndim < 4 else a.shape[1])
+        active = awake(a)
+        if key in places:
+            places[key][0] = places[key][0] | active
+            places[key][1] += a.shape[0]
+        else:
+            mean = float(record.uses[0].value.array.mean())
+            places[key] = [active, a.shape[0], mean, seen.line(record), record.path]
+    for key, found in places.items():
+        seen.session.candidates["B3"].append((key, seen.number, *found))
     return
     yield
 
 
 @on_session
 def units_that_died(session: Session) -> Iterator[Finding]:
-    """B3: nearly all units of a layer never active, in several batches, and not from the start."""
-    layers: dict[int, list[Any]] = {}
-    for entry in session.candidates["B3"]:
-        layers.setdefault(entry[0], []).append(entry)
+    """B3: units that no example of the last observed batches has activated: nearly all of a layer,
+    or half of it, and many more than at the start.
+    """
+    layers: dict[Any, list[Any]] = {}
+    for key, *entry in session.candidates["B3"]:
+        layers.setdefault(key, []).append(entry)
     for entries in layers.values():
-        start, late = entries[0][2], entries[-3:]
-        shares = [e[2] for e in late]
-        rows = sum(e[6][0] for e in late)
-        if len(late) < 2 or rows < 64 or min(shares) < 0.5 or min(shares) < start + 0.2:
+        late = entries[-4:]
+        if len(late) < 3 or sum(e[2] for e in late) < 64:
             continue
-        _, number, share, location, path, mean, _ = late[-1]
+        start = 1 - float(entries[0][1].mean())
+        ever = np.logical_or.reduce([e[1] for e in late])
+        share = 1 - float(ever.mean())
+        if share < 0.5 or (share < 0.9 and share < start + 0.3):
+            continue
+        number, _, _, mean, location, path = late[-1]
         yield Finding(
-            "B3", "error" if min(shares) >= 0.9 else "warn",
-            f"{share:.0%} of the ReLU units of {path or 'this layer'} are 0 for every example"
-            f" (at the start {start:.0%}); their mean input is {mean:.3g}. relu' = 0 for z < 0, so"
-            " nothing brings them back.",
+            "B3", "error" if share >= 0.9 else "warn",
+            f"{share:.0%} of the {ever.size} ReLU units of {path or 'this line'} are 0 for all"
+            f" {sum(e[2] for e in late)} examples of the last {len(late)} observed batches (in the"
+            f" first batch {start:.0%}); the mean of their inputs is {mean:.3g}. relu' = 0 for"
+            " z < 0: no gradient comes through them, and nothing brings them back.",
             "lower the learning rate, use LeakyReLU or He initialisation, normalise the input",
-            location=location, module=path, op="relu", when=f"batch {number}", weight=72,
-            numbers={"dead": share, "at the start": start},
+            location=location, module=path, op="relu", when=f"batch {number}",
+            weight=97 if share >= 0.9 else 72, numbers={"dead": share, "at the start": start},
         )  # fmt: skip
 
 
@@ -331,29 +367,165 @@ def _data_behind(record: Record) -> tuple[Any, Record] | None:
 
 
 # ---------------------------------------------------------------------- the start
+def untrained(session: Session) -> bool:
+    """Whether no step has been made and nothing was loaded."""
+    return session.steps == 0
+
+
 @on_pass
 def scale_of_the_logits(seen: Pass) -> Iterator[Finding]:
     """D5, D7: what the untrained model gives."""
-    if seen.number > 1:
+    if seen.number > 1 or not untrained(seen.session):
         return
-    for call in seen.log.all_calls("cross_entropy"):
+    for call in seen.log.all_calls("cross_entropy", "binary_cross_entropy_with_logits"):
         x = call.args.get("input")
-        if not isinstance(x, Tensor) or x.ndim != 2 or x.shape[0] < 8:
+        many = call.short == "cross_entropy"
+        if not isinstance(x, Tensor) or x.ndim != 2 or x.shape[0] < 8 or (many and x.shape[1] < 2):
             continue
         a = x.value.astype(np.float64)
-        if not np.isfinite(a).all():
-            continue
-        spread = float(a.std(axis=0).mean())
         value = seen.log.value(x)
         record = value.maker
-        if record is None or spread <= 10:
+        if record is None or not np.isfinite(a).all():
             continue
-        yield Finding(
-            "D5", "error" if spread > 30 else "warn",
-            f"Before any training the scores differ by ±{spread:.3g} between examples; a fresh"
-            f" model should be unsure (±1). The loss starts at {float(seen.loss.array):.3g}, a"
-            f" random guess has ln {a.shape[1]} = {math.log(a.shape[1]):.2f}.",
-            "initialise with Xavier or He, scale the last layer down, and standardise the inputs",
-            location=seen.line(record), module=record.path, op=record.name, when=seen.when,
-            weight=40, numbers={"spread": spread},
-        )  # fmt: skip
+        spread = float(a.std(axis=0).mean())
+        loss = float(seen.loss.array.reshape(-1)[0])
+        guess = math.log(a.shape[1]) if many else math.log(2)
+        text = f"ln {a.shape[1]}" if many else "ln 2"
+        there: dict[str, Any] = {
+            "module": record.path, "op": record.name, "when": seen.when, "weight": 40,
+        }  # fmt: skip
+        if spread > 10:
+            wide = _widest(seen)
+            yield Finding(
+                "D5", "error" if spread > 30 else "warn",
+                f"Before any training the scores differ by ±{spread:.3g} between examples; a fresh"
+                f" model should be unsure (±1). The loss starts at {loss:.3g}, a random guess has"
+                f" {text} = {guess:.2f}.{wide[1] if wide else ''}",
+                "initialise with Xavier or He, scale the last layer down, and standardise the"
+                " inputs",
+                location=wide[0] if wide else seen.line(record), numbers={"spread": spread},
+                **there,
+            )  # fmt: skip
+        elif loss > 3 * guess + 1 and spread < 3:
+            offset = a.mean(axis=0)
+            yield Finding(
+                "D7", "warn",
+                f"The loss starts at {loss:.3g}, and a random guess has {text} = {guess:.2f}. The"
+                f" scores differ little between examples (±{spread:.2g}), but their means are"
+                f" {offset.min():.3g} to {offset.max():.3g}: the model begins with a firm opinion"
+                " that has nothing to do with the input.",
+                "set the bias of the last layer to 0, or to the logarithm of the classes' shares",
+                location=_bias(seen) or seen.line(record),
+                numbers={"loss": loss, "guess": guess, "spread": spread}, **there,
+            )  # fmt: skip
+
+
+def _bias(seen: Pass) -> Location | None:
+    """The line that set the last bias to large numbers, or made its layer."""
+    biases = [
+        (use.value, r) for r in seen.log.records for use in r.uses
+        if use.value.leaf is not None and use.value.array.ndim == 1
+    ]  # fmt: skip
+    if not biases:
+        return None
+    written = seen.session.written.get(id(biases[-1][0].array))
+    return written or built(seen, biases[-1][1])
+
+
+def _widest(seen: Pass) -> tuple[Location | None, str] | None:
+    """Where a weight matrix that multiplies sizes by more than 5 was made or filled."""
+    factors = []
+    for record, w, factor in layer_gains(seen):
+        if factor > 4:
+            factors.append((factor, record, w))
+    if not factors:
+        return None
+    factor, record, w = factors[0]
+    where = seen.session.written.get(id(w.value)) or built(seen, record)
+    text = f" {seen.name(w)} multiplies the size of what comes in by {factor:.3g}."
+    return where, text
+
+
+def layer_gains(seen: Pass) -> list[tuple[Record, Tensor, float]]:
+    """(record, weight, rms out / rms in) of the matrix products with weights, in order."""
+    out = []
+    for record in seen.log.records:
+        if record.prim.name != "matmul" or len(record.uses) != 2:
+            continue
+        w = record.uses[1].value
+        while (
+            w.maker is not None and w.leaf is None and w.maker.prim.name in ("permute", "reshape")
+        ):
+            w = w.maker.uses[0].value
+        leaf = w.leaf() if w.leaf is not None else None
+        x = record.uses[0].value.array
+        if leaf is None or not rms(x) > 0:
+            continue
+        out.append((record, leaf, rms(record.out.array) / rms(x)))
+    return out
+
+
+@on_pass
+def weights_too_small(seen: Pass) -> Iterator[Finding]:
+    """D5: several layers that shrink everything, so that all examples get the same output. (A last
+    layer of zeros is one layer.)
+    """
+    if seen.number > 1 or not untrained(seen.session):
+        return
+    gains = layer_gains(seen)
+    small = [(r, w, f) for r, w, f in gains if 0 < f < 0.1]
+    if len(small) < 2 or not gains or any(r.prim.name in NORMALISES for r in seen.log.records):
+        return
+    last = gains[-1][0].out.array.astype(np.float64)
+    if last.ndim != 2 or last.shape[0] < 4 or last.std(axis=0).max() > 1e-3:
+        return
+    record, w, factor = small[0]
+    sizes = [rms(seen.flow.leaves[id(w)]) for _, w, _ in gains if id(w) in seen.flow.leaves]
+    yield Finding(
+        "D5", "error",
+        f"{len(small)} of {len(gains)} layers multiply sizes by less than 0.1"
+        f" ({seen.name(w)}: {factor:.1g}), so the output is the same for all examples: its standard"
+        f" deviation over the batch is {last.std(axis=0).max():.1g}. The gradient shrinks by the"
+        f" same factors on its way back (the weights get {min(sizes, default=0):.1g} to"
+        f" {max(sizes, default=0):.1g}).",
+        "initialise with Xavier or He: the standard deviation of a weight is about 1/√fan_in,"
+        f" here {1 / math.sqrt(w.shape[-1]):.2g}, not {np.std(w.value):.1g}",
+        location=seen.session.written.get(id(w.value)) or built(seen, record), module=record.path,
+        op=record.name, when=seen.when, weight=73, numbers={"layers": len(small), "gain": factor},
+    )  # fmt: skip
+
+
+NORMALISES = ("standardise", "layer_norm", "rms_norm", "group_norm")
+
+
+@on_pass
+def activations_explode(seen: Pass) -> Iterator[Finding]:
+    """D2: sizes grow from layer to layer, forwards, and the outputs have nothing to do with the
+    targets any more.
+    """
+    if seen.number > 1 or not untrained(seen.session):
+        return
+    gains = [(r, w, f) for r, w, f in layer_gains(seen) if id(w) in seen.flow.leaves]
+    if len(gains) < 4 or len({id(w) for _, w, _ in gains}) < 4:
+        return
+    first, last = rms(gains[0][0].uses[0].value.array), rms(gains[-1][0].out.array)
+    grown = math.log10(last / first) if first > 0 and 0 < last < math.inf else 0.0
+    if grown < 3:
+        return
+    mean = 10 ** (grown / len(gains))
+    _, w, _ = max(gains, key=lambda g: g[2])
+    total = math.sqrt(sum(norm(g) ** 2 for g in seen.flow.leaves.values()))
+    record = gains[0][0]
+    yield Finding(
+        "D2", "error",
+        f"Sizes grow by {grown:.1f} decades from the input ({first:.2g}) to the output"
+        f" ({last:.2g}), ×{mean:.3g} in each of {len(gains)} layers, and the gradient by the same"
+        f" factors on its way back: its norm is {total:.3g}.",
+        "initialise with He or Xavier: the standard deviation of a weight is about √(2/fan_in),"
+        " here"
+        f" {math.sqrt(2 / w.shape[-1]):.2g}, not {np.std(w.value):.2g}; or normalise between"
+        " layers",
+        location=seen.session.written.get(id(gains[1][1].value)) or built(seen, record),
+        module=record.path, op=record.name, when=seen.when, weight=102,
+        numbers={"decades": grown, "per layer": mean},
+    )  # fmt: skip

@@ -1,4 +1,6 @@
-"""What a step does: too far (G6), not at all (G7), uphill (G8), by decay (G9), by clipping (G10)."""
+"""What a step does: too far (G6), not at all (G7), uphill (G8), by decay (G9), by clipping
+(G10).
+"""
 
 from __future__ import annotations
 
@@ -21,15 +23,16 @@ MOST_WORK = 4e8  # numbers of a pass above which the loss is not evaluated again
 
 @dataclass
 class Probe:
-    """A step that followed an observed pass: the loss before it, after it, after a 16th and after a
-    hundredfold; ⟨Δθ, g⟩ and its cosine; ‖Δθ‖/‖θ‖ of the weights.
+    """A step that followed an observed pass: the loss before and after it; the longest part of it
+    (a half, a quarter, ...) that lowers the loss, if the whole does not; a longer one that lowers
+    it much more, if it is tiny; ⟨Δθ, g⟩ and its cosine; ‖Δθ‖/‖θ‖ of the weights.
     """
 
     number: int
     loss: float
     after: float
-    sixteenth: float
-    hundred: float
+    part: tuple[float, float] | None
+    longer: tuple[float, float] | None
     along: float
     cosine: float
     ratio: float
@@ -89,11 +92,18 @@ def _probe(part: Slice, before: list[Any], number: int, loss: float) -> Probe | 
     gradient = norm([norm(g) for _, _, _, g, _ in moves])
     ratios = [norm(d) / norm(old) for _, old, d, _, _ in moves if old.ndim >= 2 and norm(old)]
     cosine = along / (step * gradient) if step and gradient else 0.0
+    ratio = max(ratios) if ratios else step
+    after = at(1.0)
+    shorter = (0.5**k for k in range(1, 24)) if not after <= loss and along < 0 else ()
+    works = next(((c, v) for c in shorter if (v := at(c)) < loss), None)
+    longer = None
+    if ratio < 1e-4 and along < 0:
+        tried = [(c, at(c)) for c in (1e2, 1e3, 1e4, 1e5)]
+        longer = min((t for t in tried if t[1] < loss), key=lambda t: t[1], default=None)
     last = part.target.maker
     return Probe(
-        number, loss, at(1.0), at(1 / 16), at(100.0), along, cosine,
-        max(ratios) if ratios else step, last is not None and last.prim.name == "sum",
-        last.location if last is not None else None,
+        number, loss, after, works, longer, along, cosine, ratio,
+        last is not None and last.prim.name == "sum", last.location if last is not None else None,
     )  # fmt: skip
 
 
@@ -116,7 +126,7 @@ def learning_rate_too_high(session: Session) -> Iterator[Finding]:
     probes: list[Probe] = session.candidates["probe"]
     over = [
         q for q in probes
-        if not q.after <= q.loss + 0.02 * abs(q.loss) and q.sixteenth < q.loss and q.along < 0
+        if not q.after <= q.loss + 0.02 * abs(q.loss) and q.part is not None and q.part[0] < 0.5
     ]  # fmt: skip
     early = [q for q in probes if q.number <= 5]
     gained = session.improvement()
@@ -126,13 +136,14 @@ def learning_rate_too_high(session: Session) -> Iterator[Finding]:
         return
     probe = over[0]
     rows = [e.facts.get("lr") for e in session.events if e.kind == "step"]
-    lr = rows[0] if rows else 0.0
+    lr = float(rows[0] or 0.0) if rows else 0.0
     where = made_at(session) or (session.events[0].location if session.events else None)
+    scale, lower = probe.part or (1.0, probe.loss)
     grown = probe.after / probe.loss if probe.loss else float("inf")
     measured = (
         f"In {len(over)} of {len(probes)} observed steps the loss of the same batch is higher after"
         f" the step than before it (first: {probe.loss:.4g} → {probe.after:.4g}, ×{grown:.3g}),"
-        f" and a step a 16th as long lowers it ({probe.sixteenth:.4g}): the steps overshoot."
+        f" and {scale:.2g} of the step lowers it (to {lower:.4g}): the steps overshoot."
     )
     if probe.summed and len(early) >= 1:
         yield Finding(
@@ -148,9 +159,9 @@ def learning_rate_too_high(session: Session) -> Iterator[Finding]:
         "G6", "error",
         f"{measured} The learning rate is {lr:.3g}; the loss goes down only if it is below"
         " 2/curvature.",
-        f"lower the learning rate: {lr / 16:.2g} works for this batch",
+        f"lower the learning rate: {lr * scale / 2:.2g} works for this batch",
         location=where, op="step", when=f"batch {probe.number}", weight=96,
-        numbers={"before": probe.loss, "after": probe.after, "a 16th": probe.sixteenth},
+        numbers={"before": probe.loss, "after": probe.after, "part that works": scale},
     )  # fmt: skip
 
 
@@ -182,18 +193,21 @@ def learning_rate_too_low(session: Session) -> Iterator[Finding]:
     gained = session.improvement()
     if len(probes) < 6 or session.backwards < 40 or gained is None or abs(gained) > 0.02:
         return
-    useful = [q for q in probes if q.hundred < q.loss - 1e-3 * abs(q.loss) and q.along < 0]
+    useful = [q for q in probes if q.longer and q.longer[1] < q.loss - 0.02 * abs(q.loss)]
     slow = [q for q in probes if q.ratio < 2e-5]
     if len(slow) < 0.8 * len(probes) or len(useful) < 0.6 * len(probes):
         return
     probe = useful[-1]
+    assert probe.longer is not None
+    times, lower = probe.longer
     ratio = float(np.median([q.ratio for q in probes]))
     yield Finding(
         "G7", "warn",
         f"A step changes the weights by {ratio:.1g} of their size (1e-3 is usual), and the loss has"
-        f" changed by {gained:.2%} in {session.backwards} steps. A step 100 times as long would"
-        f" take the loss of its batch from {probe.loss:.4g} to {probe.hundred:.4g}.",
-        f"raise the learning rate, {lrs[-1] if lrs else 0:.1g}, to 100 times that or more",
+        f" changed by {gained:.2%} in {session.backwards} steps. A step {times:g} times as"
+        f" long would take the loss of its batch from {probe.loss:.4g} to {lower:.4g}.",
+        f"raise the learning rate, {lrs[-1] if lrs else 0:.1g}: {times:g} times that lowers the"
+        " loss",
         location=made_at(session), op="step", when="the whole run", weight=58,
         numbers={"ratio": ratio, "gained": gained},
     )  # fmt: skip
@@ -217,7 +231,8 @@ def uphill(session: Session) -> Iterator[Finding]:
         location = written[0]
     yield Finding(
         "G8", "error",
-        f"The step goes up: ⟨Δθ, g⟩ = {probe.along:.3g} > 0 (cosine {probe.cosine:.2f}) in {len(up)}"
+        f"The step goes up: ⟨Δθ, g⟩ = {probe.along:.3g} > 0 (cosine {probe.cosine:.2f}) in"
+        f" {len(up)}"
         f" of {len(probes)} observed steps, and the loss of the same batch rises from"
         f" {probe.loss:.4g} to {probe.after:.4g}. Descent is Δθ = −lr·g.",
         "leave out maximize=True" if flag else "subtract: p -= lr * p.grad",
@@ -256,7 +271,7 @@ def weights_are_scaled(session: Session) -> Iterator[Finding]:
     passes = {number for *_, number in scaled}
     up = [e for e in scaled if e[0] > 1]
     strong = [e for e in scaled if 0 < e[0] < 0.9]
-    if len(passes) < 3 or not session.steps and not session.backwards:
+    if len(passes) < 3 or (not session.steps and not session.backwards):
         return
     if len(up) == len(scaled):
         c, record, _ = up[0]
@@ -402,5 +417,3 @@ def clipping(session: Session) -> Iterator[Finding]:
             location=event.location, op=event.facts["function"], when="the whole run", weight=54,
             numbers={"factor": float(np.median(factors))},
         )  # fmt: skip
-
-

@@ -67,7 +67,8 @@ def softmax_before_cross_entropy(seen: Pass) -> Iterator[Finding]:
             f" >= 0, rows add up to 1). Softmax twice scales the gradient by about 1/C = 1/{c}, and"
             f" the loss cannot fall below {floor:.2f}.",
             "return the logits from the model, and take softmax only to predict",
-            when=seen.when, weight=80, numbers={"classes": c, "floor": floor}, **place(seen, made, call),
+            when=seen.when, weight=80, numbers={"classes": c, "floor": floor},
+            **place(seen, made, call),
         )  # fmt: skip
 
 
