@@ -1,15 +1,15 @@
-"""Every fault is found in a small program of its own, at its line; its healthy twin raises nothing."""
+"""Every fault is found in a small program, at its line; its healthy twin raises nothing."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 import pytest
+from doctor_harness import diagnose, variants
+from faulty_programs import FAULTY
+
 from clearprop.doctor import FAULTS
 from clearprop.doctor.findings import CONSEQUENCES
-
-from .harness import diagnose, variants
-from .programs import FAULTY
 
 IDS = [f"{code}-{i}" for i, (code, *_) in enumerate(FAULTY)]
 
@@ -32,9 +32,7 @@ def test_fault_is_found_at_its_line(
 
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize(("code", "severities", "source"), FAULTY, ids=IDS)
-def test_fixed_twin_raises_nothing(
-    code: str, severities: str, source: str, tmp_path: Path
-) -> None:
+def test_fixed_twin_raises_nothing(code: str, severities: str, source: str, tmp_path: Path) -> None:
     _, fixed, _ = variants(source)
     report, session = diagnose(fixed, tmp_path)
     assert not [n for n in session.notes if "failed" in n]

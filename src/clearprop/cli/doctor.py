@@ -50,7 +50,7 @@ def doctor(
     ] = 400,
     seconds: Annotated[
         float, typer.Option("--seconds", min=1, help="Seconds after which the program stops.")
-    ] = 60,
+    ] = 40,
     full: Annotated[bool, typer.Option("--full", help="Let the program run to its end.")] = False,
     to_json: Annotated[
         Path | None, typer.Option("--json", metavar="FILE", help="Write the findings as JSON, too.")

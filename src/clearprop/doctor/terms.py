@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from clearprop.core import Node, Tensor, View, wrap
+from clearprop.core import Leaf, Node, Tensor, View, wrap
 from clearprop.doctor.flow import flow_back
 from clearprop.doctor.log import Record, Value
 from clearprop.doctor.measure import norm
@@ -57,6 +57,9 @@ class Term:
         for record in self.part.records:
             for use in record.uses:
                 v = use.value
+                tensor = v.leaf() if v.leaf is not None else None
+                if v.leaf is not None and not isinstance(getattr(tensor, "node", None), Leaf):
+                    return True  # of a history that was not observed
                 if v.maker is None and v.leaf is None and not is_constant(v):
                     return True
         return False

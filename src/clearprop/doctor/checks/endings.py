@@ -212,8 +212,9 @@ def _freed(session: Session, error: BaseException, line: Location | None) -> Ite
         return
     yield Finding(
         "G11", "error",
-        "A backward pass reached history from before the last step, which is freed and overwritten"
-        " by then: something was carried on to the next step with its tape.",
+        f"Backward pass {session.backwards} reached history from before step {session.steps}, which"
+        " is freed and overwritten by then: something was carried on to the next step with its"
+        " tape.",
         "detach what is carried on, once per window: h = h.detach()",
         location=(carried.location if carried is not None else None) or line, op="backward",
         when="the end", weight=100,

@@ -99,7 +99,7 @@ def input_not_normalised(seen: Pass) -> Iterator[Finding]:
         return
     part = Slice(seen.log, seen.loss)
     for record in part.records:
-        if record.prim.name not in ("matmul", "conv", "convolution") or len(record.uses) < 2:
+        if record.prim.name not in ("matmul", "linear", "convolution") or len(record.uses) < 2:
             continue
         x = record.uses[0].value
         if part.leaves(x) or not x.is_float or x.array.ndim < 2 or x.shape[0] < 4:

@@ -104,8 +104,17 @@ def examples_mix(seen: Pass) -> Iterator[Finding]:
                 if part is None or part.ndim == 0 or id(use.value) not in inside:
                     continue
                 if clean(part, n, {row}) is False:
-                    yield _mixing(seen, record)
+                    if not _standardises(record):
+                        yield _mixing(seen, record)
                     return
+
+
+def _standardises(record: Record) -> bool:
+    """Whether each channel has a mean or deviation over all the rest: batch norm by hand."""
+    if not record.in_call("mean", "std", "var", "std_mean", "var_mean"):
+        return False
+    dims, ndim = record.params.get("dim", ()), record.uses[0].value.array.ndim
+    return record.prim.name == "sum" and len(dims) == ndim - 1
 
 
 def _mixes(call: Call, n: int, again: Again) -> bool:

@@ -159,8 +159,8 @@ def history_is_kept(session: Session) -> Iterator[Finding]:
         record = entries[0][0]
         yield Finding(
             "G12", "warn",
-            "Losses are added up with their history: the sum holds the graphs of all steps so far,"
-            " and memory grows with every step.",
+            f"Losses are added up with their history ({session.backwards} of them): the sum holds"
+            " the graphs of all steps so far, and memory grows with every step.",
             "add numbers: total += loss.item()",
             location=record.location, op=record.name, when="the whole run", weight=48,
             numbers={"observed": len(entries)},

@@ -17,10 +17,9 @@ ROOTS = ("sqrt", "rsqrt")
 LOGS = ("log", "log2", "log10", "log1p", "logit")
 GROWS = (
     "exp", "expm1", "sinh", "cosh", "square", "pow_scalar", "pow", "mul", "matmul", "sum", "add",
-    "sub", "div", "conv", "convolution", "cast",
+    "sub", "div", "convolution", "linear", "cast",
 )  # fmt: skip
 EDGES = ("acos", "asin", "atan2", "pow", "pow_scalar", "atanh", "acosh")
-GROWS = ("exp", "expm1", "sinh", "cosh", "square", "pow_scalar", "pow", "mul", "matmul", "linear")
 
 
 def first_bad_input(seen: Pass) -> Value | None:

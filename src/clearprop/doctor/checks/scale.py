@@ -81,6 +81,7 @@ def vanishing_and_exploding(seen: Pass) -> Iterator[Finding]:
     weights = weights_in_order(seen)
     if len(weights) < 3:
         return
+    seen.session.candidates["D1 looked"].append(seen.number)
     sizes = [rms(seen.flow.leaves[id(w)]) for w, _ in weights]
     first, last = sizes[0], sizes[-1]
     if not all(map(math.isfinite, sizes)) or last == 0 or first == 0:
@@ -93,7 +94,7 @@ def vanishing_and_exploding(seen: Pass) -> Iterator[Finding]:
             f"{w[0]:.1f} in {w[1].name} ({w[2]} times)" for w in worst[:2] if w[0] > 0.1
         )
         record = worst[0][1]
-        yield Finding(
+        found = Finding(
             "D1", "error" if last / first > 1e4 else "warn",
             f"The gradient loses {lost:.1f} decades from {seen.name(weights[-1][0])}"
             f" ({last:.1e} per weight) to {seen.name(weights[0][0])} ({first:.1e}): {named}. The"
@@ -102,6 +103,7 @@ def vanishing_and_exploding(seen: Pass) -> Iterator[Finding]:
             location=seen.line(record), module=record.path, op=record.name, when=seen.when,
             weight=70, numbers={"decades": lost, "first": first, "last": last},
         )  # fmt: skip
+        seen.session.candidates["D1"].append((seen.number, lost, found))
     elif first / last > 1e4:
         worst = attenuation(seen)[::-1]
         grown = math.log10(first / last)
@@ -114,6 +116,19 @@ def vanishing_and_exploding(seen: Pass) -> Iterator[Finding]:
             location=seen.line(record), module=record.path, op=record.name, when=seen.when,
             weight=70, numbers={"decades": grown},
         )  # fmt: skip
+
+
+@on_session
+def vanishing_stays(session: Session) -> Iterator[Finding]:
+    """D1, in all of the first observed passes: what begins at 0 on purpose (adapters, gates, a last
+    layer) lets the gradient through after a few steps.
+    """
+    found, looked = session.candidates["D1"], session.candidates["D1 looked"]
+    if not found or {n for n, *_ in found} < set(looked[: max(len(found), 5)]):
+        return
+    _, least, finding = min(found[:5], key=lambda e: e[1])
+    finding.severity = "error" if least > 4 else "warn"
+    yield finding
 
 
 # ---------------------------------------------------------------------- through time
@@ -269,7 +284,7 @@ def dead_units(seen: Pass) -> Iterator[Finding]:
 @on_session
 def units_that_died(session: Session) -> Iterator[Finding]:
     """B3: units that no example of the last observed batches has activated: nearly all of a layer,
-    or half of it, and many more than at the start.
+    or most of it, and many more than at the start.
     """
     layers: dict[Any, list[Any]] = {}
     for key, *entry in session.candidates["B3"]:
@@ -281,7 +296,7 @@ def units_that_died(session: Session) -> Iterator[Finding]:
         start = 1 - float(entries[0][1].mean())
         ever = np.logical_or.reduce([e[1] for e in late])
         share = 1 - float(ever.mean())
-        if share < 0.5 or (share < 0.9 and share < start + 0.3):
+        if share < 0.7 or (share < 0.9 and share < start + 0.3):
             continue
         number, _, _, mean, location, path = late[-1]
         yield Finding(
@@ -450,7 +465,7 @@ def layer_gains(seen: Pass) -> list[tuple[Record, Tensor, float]]:
     """(record, weight, rms out / rms in) of the matrix products with weights, in order."""
     out = []
     for record in seen.log.records:
-        if record.prim.name != "matmul" or len(record.uses) != 2:
+        if record.prim.name not in ("matmul", "linear") or len(record.uses) < 2:
             continue
         w = record.uses[1].value
         while (

@@ -372,8 +372,8 @@ def clipping(session: Session) -> Iterator[Finding]:
         record = copies[0][0]
         yield Finding(
             "G10", "error",
-            f"{record.name}() of a gradient makes a clipped copy that nothing uses: the gradient"
-            " itself stays as it is.",
+            f"{record.name}() of a gradient makes a clipped copy that nothing uses ({len(copies)}"
+            f" times in {session.steps} steps): the gradient itself stays as it is.",
             "clip in place: p.grad.clamp_(-c, c), or nn.utils.clip_grad_value_(parameters, c)",
             location=record.location, op=record.name, when="the whole run", weight=56,
             numbers={"copies": len(copies)},

@@ -1,5 +1,5 @@
 """A small faulty program for every fault, with the lines of its healthy twin in it (see
-harness.variants): (code, severities that are right, source).
+doctor_harness.variants): (code, severities that are right, source).
 """
 
 from __future__ import annotations
@@ -827,8 +827,8 @@ class Net(nn.Module):
         self.a, self.out = nn.Linear(6, 8), nn.Linear(8, 3)
     def forward(self, x):
         h = self.a(x)
-        h = (h - h.mean(0)) / (h.std(0) + 1e-5)  #!
-        #+ h = (h - h.mean(1, keepdim=True)) / (h.std(1, keepdim=True) + 1e-5)
+        h = F.normalize(h, dim=0)  #!
+        #+ h = F.normalize(h, dim=1)
         return self.out(torch.relu(h))
 net = Net()
 fit(lambda: F.cross_entropy(net(x), c), optim.Adam(net.parameters(), lr=1e-2))
