@@ -73,6 +73,13 @@ class Pass:
     def loss(self) -> Value:
         return self.log.value(self.outputs[0])
 
+    def learns(self, p: Tensor) -> bool:
+        """Whether a leaf is a parameter: not an input whose gradient is asked for."""
+        if type(p) is not Tensor:
+            return True
+        optimized = self.session.optimized()
+        return not optimized or id(p) in optimized
+
     def line(self, record: Any) -> Location | None:
         """The user's line of a record. A module in one of clearprop's containers is called by
         no line

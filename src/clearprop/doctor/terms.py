@@ -58,8 +58,12 @@ class Term:
             for use in record.uses:
                 v = use.value
                 tensor = v.leaf() if v.leaf is not None else None
-                if v.leaf is not None and not isinstance(getattr(tensor, "node", None), Leaf):
-                    return True  # of a history that was not observed
+                if v.leaf is not None and (
+                    tensor is None
+                    or not isinstance(tensor.node, Leaf)
+                    or not self.seen.learns(tensor)
+                ):
+                    return True  # an input, or of a history that was not observed
                 if v.maker is None and v.leaf is None and not is_constant(v):
                     return True
         return False

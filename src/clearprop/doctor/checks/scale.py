@@ -31,6 +31,7 @@ def weights_in_order(seen: Pass) -> list[tuple[Tensor, Record]]:
                 and leaf.ndim >= 2
                 and id(leaf) not in known
                 and id(leaf) in seen.flow.leaves
+                and seen.learns(leaf)
             ):
                 known.add(id(leaf))
                 out.append((leaf, record))
