@@ -15,7 +15,8 @@ FEW = ["01", "14", "58", "70", "77", "H11", "H21"]
 
 
 def score(out: Path, *only: str) -> dict[str, Any]:
-    command = f"{sys.executable} -m clearprop doctor {{program}} --json {{out}}"
+    program = Path(sys.executable).with_name("clearprop")
+    command = f"{program} doctor {{program}} --json {{out}}"
     given = [sys.executable, str(BENCH / "score.py"), "--cmd", command, "--json", str(out)]
     if only:
         given += ["--only", *only]

@@ -71,7 +71,10 @@ class Pass:
 
     @property
     def loss(self) -> Value:
-        return self.log.value(self.outputs[0])
+        """What was computed, also where requires_grad_() has made a leaf of it since."""
+        array = self.outputs[0].value
+        made = (v for r in reversed(self.log.records) for v in r.outs if v.array is array)
+        return next(made, None) or self.log.value(self.outputs[0])
 
     def learns(self, p: Tensor) -> bool:
         """Whether a leaf is a parameter: not an input whose gradient is asked for."""
@@ -212,7 +215,7 @@ class Session:
             for p, used in self._used
         )
         y = outputs[0]
-        event.facts["older"] = getattr(y.node, "seq", self.born_before) < self.born_before
+        event.facts["older"] = 0 < getattr(y.node, "seq", 0) < self.born_before
         if y.numel() == 1 and y.value.__class__ is np.ndarray:
             self.losses.append((self.backwards, float(y.value.reshape(()))))
             event.facts["loss"] = self.losses[-1][1]
