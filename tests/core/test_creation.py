@@ -195,7 +195,7 @@ def test_new_methods_keep_the_dtype():
     [
         (lambda: cp.zeros(-1), RuntimeError, "zeros: .*negative dimension -1"),
         (lambda: cp.ones(2.5), TypeError, "ones: sizes must be integers, got 2.5"),
-        (lambda: cp.tensor([[1], [2, 3]]), ValueError, "sequences of equal length"),
+        (lambda: cp.tensor([[1], [2, 3]]), ValueError, "expected sequence of length 1 at dim 1"),
         (lambda: cp.tensor("1.5"), TypeError, "tensor: numbers wanted"),
         (lambda: cp.tensor([None]), TypeError, "tensor: numbers wanted"),
         (lambda: cp.tensor(np.zeros(2, complex)), TypeError, "can't convert np.ndarray of type"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from clearprop.core.provenance import here
 from clearprop.errors import DeviceError
 
 KINDS = ("cpu", "cuda", "mps", "xpu", "meta")
@@ -75,7 +76,7 @@ def refuse(wanted: Any, op: str = "device") -> DeviceError:
     """The error for a device that is not the CPU."""
     kind = "cuda" if isinstance(wanted, int) else str(wanted).partition(":")[0]
     return DeviceError(
-        ABSENT.format(op=op, wanted=str(wanted), maker=_MAKERS.get(kind, repr(kind)))
+        ABSENT.format(op=op, wanted=str(wanted), maker=_MAKERS.get(kind, repr(kind))) + here()
     )
 
 

@@ -12,7 +12,7 @@ import sys
 from types import CodeType, FrameType
 from typing import Any, NamedTuple
 
-from clearprop.core.state import Scope
+from clearprop.core.state import Scope, local
 
 
 class Location(NamedTuple):
@@ -105,3 +105,17 @@ def module_path(scope: Scope | None, known_roots: dict[int, dict[int, str]] | No
 def _named_modules(root: object) -> list[tuple[str, object]]:
     named = getattr(root, "named_modules", None)
     return list(named()) if named is not None else []
+
+
+def here() -> str:
+    """` (in Net.fc1, at train.py:31)`: the running module and the user's line, for the end of an
+    error.
+    """
+    parts = []
+    path = module_path(local.c.scope)
+    if path:
+        parts.append(f"in {path}")
+    location = user_location()
+    if location is not None:
+        parts.append(f"at {location}")
+    return f" ({', '.join(parts)})" if parts else ""

@@ -19,6 +19,7 @@ from clearprop.core.dtypes import FLOAT, Aval, dtype, from_numpy_dtype
 from clearprop.core.events import listeners, tell
 from clearprop.core.node import Leaf, Node, Pick
 from clearprop.core.printing import text_of, with_extras
+from clearprop.core.provenance import here
 from clearprop.core.state import local
 from clearprop.errors import AutogradError, TraceError
 
@@ -205,7 +206,7 @@ class Tensor:
         if requires_grad and self.value.dtype.kind != "f":
             raise AutogradError(
                 "requires_grad_: only Tensors of floating point dtype can require gradients, got"
-                f" {self.aval}"
+                f" {self.aval}{here()}"
             )
         if requires_grad and self.node is None:
             self.node = Leaf(self)
@@ -308,7 +309,7 @@ class Tensor:
     def numpy(self, *, force: bool = False) -> np.ndarray:
         """The values as a NumPy array that shares this tensor's memory."""
         if self.node is not None and not force:
-            raise AutogradError(NEEDS_DETACH)
+            raise AutogradError(NEEDS_DETACH + here())
         return self.array("numpy()")
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
@@ -321,7 +322,7 @@ class Tensor:
         if a.size != 1:
             raise AutogradError(
                 f"item: a Tensor with {a.size} elements cannot be converted to Scalar, it is"
-                f" {self.aval}"
+                f" {self.aval}{here()}"
             )
         return a.item()
 
@@ -334,7 +335,7 @@ class Tensor:
             raise AutogradError(
                 "bool: Boolean value of Tensor with"
                 f" {'no values' if a.size == 0 else 'more than one value'} is ambiguous, it is"
-                f" {self.aval}; use .any() or .all()"
+                f" {self.aval}; use .any() or .all(){here()}"
             )
         return bool(a.item())
 

@@ -31,15 +31,14 @@ from clearprop.core import (
     dtype,
     from_numpy_dtype,
     get_default_dtype,
-    module_path,
     promote,
     promote_scalar,
-    user_location,
     wrap,
 )
 from clearprop.core import Number as Traced
 from clearprop.core.apply import eager2
 from clearprop.core.dtypes import BOOL, FLOAT, INTEGER
+from clearprop.core.provenance import here as here
 from clearprop.core.state import local
 from clearprop.core.tensor import TENSORS
 from clearprop.errors import DtypeError, ShapeError, UnsupportedDtypeError
@@ -48,20 +47,6 @@ from clearprop.flags import flags
 F = TypeVar("F", bound=Callable[..., Any])
 Number = int | float | bool | Traced
 TensorLike = Any  # a Tensor, a Python number, or a NumPy array or scalar
-
-
-def here() -> str:
-    """` (in Net.fc1, at train.py:31)`: the running module and the user's line, for the end of an
-    error.
-    """
-    parts = []
-    path = module_path(local.c.scope)
-    if path:
-        parts.append(f"in {path}")
-    location = user_location()
-    if location is not None:
-        parts.append(f"at {location}")
-    return f" ({', '.join(parts)})" if parts else ""
 
 
 # ---------------------------------------------------------------------- constants

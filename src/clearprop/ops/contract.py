@@ -184,7 +184,8 @@ def mm(x: Tensor, mat2: Tensor) -> Tensor:
     _check("mm", x, mat2)
     if x.ndim != 2 or mat2.ndim != 2:
         raise ShapeError(
-            f"mm: mat1 and mat2 must be matrices, got {x.aval} and {mat2.aval}{here()}"
+            f"mm: {'mat2' if x.ndim == 2 else 'self'} must be a matrix, got {x.aval} and"
+            f" {mat2.aval}; matmul takes vectors and batches, too{here()}"
         )
     return matmul(x, mat2)
 
@@ -192,9 +193,17 @@ def mm(x: Tensor, mat2: Tensor) -> Tensor:
 def bmm(x: Tensor, mat2: Tensor) -> Tensor:
     """Batched matrix product of two 3-D tensors with equal batch size."""
     _check("bmm", x, mat2)
-    if x.ndim != 3 or mat2.ndim != 3 or x.shape[0] != mat2.shape[0]:
+    if x.ndim != 3 or mat2.ndim != 3:
+        which = "batch1" if x.ndim != 3 else "batch2"
         raise ShapeError(
-            f"bmm: wants two 3-D tensors of one batch size, got {x.aval} and {mat2.aval}{here()}"
+            f"bmm: {which} must be a 3D tensor, got {x.aval} and {mat2.aval}; matmul takes others,"
+            f" too{here()}"
+        )
+    if x.shape[0] != mat2.shape[0] or x.shape[2] != mat2.shape[1]:
+        raise ShapeError(
+            "bmm: Expected size for first two dimensions of batch2 tensor to be:"
+            f" {[x.shape[0], x.shape[2]]} but got: {list(mat2.shape[:2])}; they are {x.aval} and"
+            f" {mat2.aval}{here()}"
         )
     return matmul(x, mat2)
 

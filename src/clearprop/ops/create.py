@@ -85,14 +85,23 @@ def _has_numpy64(data: Any) -> bool:
     )
 
 
+def _ragged(data: Any) -> str:
+    """What makes a nested list no array."""
+    rows, dim = [data], 0
+    while all(isinstance(row, list | tuple) for row in rows):
+        n = len(rows[0])
+        other = next((len(row) for row in rows if len(row) != n), None)
+        if other is not None:
+            return f"expected sequence of length {n} at dim {dim} (got {other})"
+        rows, dim = [x for row in rows for x in row], dim + 1
+    return "expected sequences of equal length at every level, and numbers at the last"
+
+
 def _from_python(data: Any) -> np.ndarray:
     try:
         value = np.asarray(_plain(data))
     except ValueError:
-        raise ValueError(
-            f"tensor: expected sequences of equal length at every level, got {type(data).__name__}"
-            f" with rows of different lengths{here()}"
-        ) from None
+        raise ValueError(f"tensor: {_ragged(data)}{here()}") from None
     if value.dtype.kind in "OUSc":
         raise TypeError(
             f"tensor: numbers wanted, got elements that NumPy reads as {value.dtype} (from"

@@ -261,7 +261,8 @@ def _entries(x: Tensor, idx: Any) -> list[Any]:
     used = sum(p is not None and p is not Ellipsis for p in out)
     if used > x.ndim:
         raise IndexError(
-            f"index: too many indices for tensor of dimension {x.ndim}: {used}{here()}"
+            f"index: too many indices for tensor of dimension {x.ndim}: {used}, x is"
+            f" {x.aval}{here()}"
         )
     dots = [i for i, p in enumerate(out) if p is Ellipsis]
     if len(dots) > 1:
@@ -319,7 +320,8 @@ def basic(x: Tensor, entries: list[Any]) -> tuple[Tensor, list[Tensor | None]]:
                 ) from None
             if not -n <= i < n:
                 raise IndexError(
-                    f"index {i} is out of bounds for dimension {axis} with size {n}{here()}"
+                    f"index {i} is out of bounds for dimension {axis} with size {n}: x is"
+                    f" {x.aval}{here()}"
                 )
             i %= n
             bounds.append((i, i + 1, 1))

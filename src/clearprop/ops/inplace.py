@@ -187,6 +187,11 @@ def copy_(x: Tensor, source: Any, non_blocking: bool = False) -> Tensor:
 
 def fill_(x: Tensor, value: Any) -> Tensor:
     """Write one number everywhere; the gradient of what was there is 0."""
+    if isinstance(value, Tensor) and value.ndim:
+        raise ShapeError(
+            f"fill_: only supports 0-dimension value tensor but got tensor with {value.ndim}"
+            f" dimensions: {value.aval}; copy_ takes it{here()}"
+        )
     new = expand_to(tensor_as(value, x.dtype, "fill_"), x.shape)
     if x.node is not None and local.c.grad and type(x.node) is not Leaf:
         never = wrap(np.zeros(x.shape, bool), None)

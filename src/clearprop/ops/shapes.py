@@ -115,9 +115,11 @@ def permute(x: Tensor, *dim: Any) -> Tensor:
     dims = tuple(normal_dim("permute", d, x.ndim) for d in given) if fits else ()
     if sorted(dims) != list(range(x.ndim)) or not fits:
         raise ShapeError(
-            "permute(sparse_coo): number of dimensions in the tensor input does not match the"
-            f" length of the desired ordering of dimensions i.e. input.dim() = {x.ndim} is not"
-            f" equal to len(dims) = {list(given)}{here()}"
+            "permute: number of dimensions in the tensor input does not match the length of the"
+            f" desired ordering of dimensions i.e. input.dim() = {x.ndim} is not equal to len(dims)"
+            f" = {len(given)}; x is {x.aval}, dims are {list(given)}{here()}"
+            if len(given) != x.ndim
+            else f"permute: duplicate dims are not allowed, got {list(given)}{here()}"
         )
     return movement.permute(x, dims)
 
@@ -344,6 +346,22 @@ def unbind(x: Tensor, dim: int = 0) -> tuple[Tensor, ...]:
 
 
 @dims_by_any_name
+def _cat_refusal(first: Tensor, x: Tensor, i: int, axis: int) -> str:
+    """Why tensor i cannot be put beside the first one."""
+    if x.ndim != first.ndim:
+        return (
+            f"cat: Tensors must have same number of dimensions: got {first.ndim} and {x.ndim};"
+            f" tensor 0 is {first.aval}, tensor {i} is {x.aval}"
+        )
+    pairs = enumerate(zip(first.shape, x.shape, strict=True))
+    a, b = next((a, b) for k, (a, b) in pairs if k != axis and a != b)
+    return (
+        f"cat: Sizes of tensors must match except in dimension {axis}. Expected size {a} but got"
+        f" size {b} for tensor number {i} in the list. Tensor 0 is {first.aval}, tensor {i} is"
+        f" {x.aval}"
+    )
+
+
 def cat(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
     """Tensors one after the other along an existing axis; their types are promoted."""
     xs = list(tensors)
@@ -365,11 +383,7 @@ def cat(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
         if x.ndim != ndim or any(
             a != b for k, (a, b) in enumerate(zip(x.shape, kept[0].shape, strict=True)) if k != axis
         ):
-            raise ShapeError(
-                f"cat: Sizes of tensors must match except in dimension {axis}. Expected"
-                f" {list(kept[0].shape)} but got {list(x.shape)} for tensor number {i} in the"
-                f" list.{here()}"
-            )
+            raise ShapeError(_cat_refusal(kept[0], x, i, axis) + here())
     return apply(movement.concat_p, *(cast(x, d) for x in kept), dim=axis)
 
 
@@ -385,7 +399,7 @@ def stack(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
     for i, x in enumerate(xs):
         if x.shape != xs[0].shape:
             raise ShapeError(
-                f"stack: expects each tensor to be equal size, but got {list(xs[0].shape)} at entry"
+                f"stack expects each tensor to be equal size, but got {list(xs[0].shape)} at entry"
                 f" 0 and {list(x.shape)} at entry {i}{here()}"
             )
     return cat([unsqueeze(x, dim) for x in xs], normal_dim("stack", dim, xs[0].ndim + 1))
