@@ -15,7 +15,7 @@ LAYERS = [
     {"autograd", "graph", "amp", "backends"},
     {"jit"},
     {"nn", "data", "func", "linalg", "special", "accelerator", "cuda", "mps", "random"},
-    {"settings", "version", "xpu"},
+    {"settings", "testing", "version", "xpu"},
     {"optim", "distributions", "explanation", "serialization", "utils"},
     {"doctor"},
     {"train", "onnx"},

@@ -45,6 +45,7 @@ PACKAGES = [
     "clearprop.serialization",
     "clearprop.settings",
     "clearprop.special",
+    "clearprop.testing",
     "clearprop.train",
     "clearprop.utils",
     "clearprop.utils.checkpoint",

@@ -240,3 +240,70 @@ def test_the_import_stays_layered():
     )
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert run.stdout.strip() == "[]"
+
+
+# ---------------------------------------------------------------------- shapes, older tensors
+def test_sizes():
+    size = torch.zeros(2, 3).size()
+    assert size == (2, 3) and isinstance(size, torch.Size) and size.numel() == 6
+    more = size + (4,)  # noqa: RUF005
+    assert size[1:].numel() == 3 and more.numel() == 24 and str(size) == "(2, 3)"
+    assert isinstance(torch.zeros(2).shape, torch.Size) and not isinstance([2], torch.Size)
+    assert torch.zeros(torch.Size([2, 1])).shape == torch.Size((2, 1))
+
+
+def test_variables():
+    x = torch.ones(2)
+    v = torch.autograd.Variable(x, requires_grad=True)
+    assert v.is_leaf and v.requires_grad and not x.requires_grad
+    assert isinstance(x, torch.autograd.Variable) and not isinstance(2, torch.autograd.Variable)
+    (g,) = torch.autograd.grad((v * v).sum(), v, only_inputs=True)
+    assert g.tolist() == [2, 2]
+    with pytest.raises(ValueError, match="only_inputs"):
+        torch.autograd.grad((v * v).sum(), v, only_inputs=False)
+
+
+# ---------------------------------------------------------------------- torch.testing
+@pytest.mark.parametrize(
+    ("a", "b", "options"),
+    [
+        (torch.ones(2), torch.ones(2) + 1e-6, {}),
+        ([1.0, (2,)], [1.0, (2,)], {}),
+        ({"w": torch.ones(1)}, {"w": torch.ones(1)}, {}),
+        (np.ones(2), torch.ones(2, dtype=torch.float64), {}),
+        (torch.ones(1), torch.ones(1, dtype=torch.int64), {"check_dtype": False}),
+        (torch.tensor(torch.nan), torch.tensor(torch.nan), {"equal_nan": True}),
+        (torch.tensor(1.0), torch.tensor(1.5), {"rtol": 0, "atol": 0.5}),
+        (torch.tensor([torch.inf]), torch.tensor([torch.inf]), {}),
+    ],
+)
+def test_what_is_close(a, b, options):
+    torch.testing.assert_close(a, b, **options)
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "text"),
+    [
+        (torch.ones(2), torch.ones(2) + 1e-4, r"not close!\n\nMismatched elements: 2 / 2 \(100.0%"),
+        (torch.tensor([0, 1]), torch.tensor([0, 3]), r"not equal!(.|\n)*2.0 at index \(1,\)"),
+        (torch.ones(2), torch.ones(3), r"'shape' do not match: \[2\] != \[3\]"),
+        (torch.ones(2), torch.ones(2).double(), r"'dtype' do not match"),
+        (1.0, 1.1, r"Expected 1.1 but got 1.0"),
+        (torch.tensor(torch.nan), torch.tensor(torch.nan), "Scalars are not close"),
+        ({"a": [torch.ones(1)]}, {"a": [torch.zeros(1)]}, r"for item \['a'\]\[0\]"),
+        ({"a": 1}, {"b": 1}, r"Missing keys in the actual mapping: \['b'\]"),
+        ([1], [1, 2], "length of the sequences mismatch: 1 != 2"),
+    ],
+)
+def test_what_is_not_close(a, b, text):
+    with pytest.raises(AssertionError, match=text):
+        torch.testing.assert_close(a, b)
+
+
+def test_words_of_ones_own_and_half_a_tolerance():
+    with pytest.raises(AssertionError, match=r"^no$"):
+        torch.testing.assert_close(1, 2, msg="no")
+    with pytest.raises(AssertionError, match=r"^so: Scalars"):
+        torch.testing.assert_close(1, 2, msg=lambda text: f"so: {text}")
+    with pytest.raises(ValueError, match="got no atol"):
+        torch.testing.assert_close(1.0, 1.0, rtol=0.1)

@@ -38,6 +38,7 @@ from clearprop.core import (
 )
 from clearprop.core.printing import get_printoptions, set_printoptions
 from clearprop.core.random import Generator, default_generator, initial_seed, manual_seed
+from clearprop.core.size import Size
 from clearprop.errors import did_you_mean
 from clearprop.flags import flags
 
@@ -49,7 +50,7 @@ e, inf, nan, newaxis, pi = math.e, math.inf, math.nan, None, math.pi
 _LAZY = (
     "nn", "optim", "data", "func", "linalg", "distributions", "train", "explanation",
     "serialization", "special", "utils", "doctor", "accelerator", "amp", "backends", "cuda", "mps",
-    "onnx", "random", "version", "xpu",
+    "onnx", "random", "testing", "version", "xpu",
 )  # fmt: skip
 _LAZY_FROM = {
     "amp": "autocast",
@@ -89,7 +90,6 @@ _LEFT_OUT = {
     "multiprocessing": "one process computes; threads: compile(threads=n)",
     "hub": "load weights with load() or Module.load_state_dict",
     "jit": "use clearprop.compile instead of scripting",
-    "onnx": "there is no export to ONNX yet",
     "profiler": "use CLEARPROP_DEBUG=2, which prints every kernel with its time",
     "quantization": "there are no quantised tensors",
     "sparse_coo_tensor": "there are no sparse tensors", "sparse": "there are no sparse tensors",
@@ -114,10 +114,10 @@ def __dir__() -> list[str]:
 
 
 __all__ = [
-    "Generator", "Tensor", "__version__", "autograd", "default_generator", "device", "dtype",
-    "e", "enable_grad", "finfo", "flags", "float16", "float32", "float64", "get_default_dtype",
-    "get_printoptions", "iinfo", "inf", "inference_mode", "initial_seed", "int16", "int32", "int64",
-    "int8", "is_grad_enabled", "manual_seed", "nan", "newaxis", "no_grad", "ops", "pi",
-    "set_default_dtype", "set_grad_enabled", "set_printoptions", "uint8", *ops.NAMES, *_LAZY,
-    *_LAZY_NAMES,
+    "Generator", "Size", "Tensor", "__version__", "autograd", "default_generator", "device",
+    "dtype", "e", "enable_grad", "finfo", "flags", "float16", "float32", "float64",
+    "get_default_dtype", "get_printoptions", "iinfo", "inf", "inference_mode", "initial_seed",
+    "int16", "int32", "int64", "int8", "is_grad_enabled", "manual_seed", "nan", "newaxis",
+    "no_grad", "ops", "pi", "set_default_dtype", "set_grad_enabled", "set_printoptions", "uint8",
+    *ops.NAMES, *_LAZY, *_LAZY_NAMES,
 ]  # fmt: skip

@@ -12,7 +12,7 @@ from clearprop.autograd.modes import (
     set_grad_enabled,
 )
 from clearprop.autograd.reverse import RemovableHandle, backward, grad
-from clearprop.core import Tensor as Variable
+from clearprop.autograd.variable import Variable
 
 __all__ = [
     "Function",

@@ -87,11 +87,13 @@ def grad(
     grad_outputs: Any = None,
     retain_graph: bool | None = None,
     create_graph: bool = False,
+    only_inputs: bool = True,
     allow_unused: bool | None = None,
+    *,
     materialize_grads: bool = False,
 ) -> tuple[Any, ...]:
     """d(outputs)/d(inputs) as a tuple; `.grad` is left alone. `create_graph=True` makes the result
-    differentiable again.
+    differentiable again. (`only_inputs` is there for older programs, and has to be True.)
 
     >>> import clearprop as cp
     >>> x = cp.tensor(3.0, requires_grad=True)
@@ -99,6 +101,8 @@ def grad(
     >>> cp.autograd.grad(dy, x)
     (tensor(18.),)
     """
+    if not only_inputs:
+        raise ValueError("grad: only_inputs=False is not there any more; use backward()")
     if materialize_grads and allow_unused is False:
         raise ValueError(
             "grad: Expected allow_unused to be True or not passed when materialize_grads=True, but"

@@ -20,6 +20,7 @@ from clearprop.core.events import listeners, tell
 from clearprop.core.node import Leaf, Node, Pick
 from clearprop.core.printing import text_of, with_extras
 from clearprop.core.provenance import here
+from clearprop.core.size import Size
 from clearprop.core.state import local
 from clearprop.errors import AutogradError, TraceError
 
@@ -150,7 +151,7 @@ class Tensor:
     nelement = numel
 
     def size(self, dim: int | None = None) -> Any:
-        return self.shape if dim is None else self.shape[dim]
+        return Size(self.shape) if dim is None else self.shape[dim]
 
     def element_size(self) -> int:
         return int(self.value.dtype.itemsize)
