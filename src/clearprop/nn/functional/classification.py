@@ -9,9 +9,10 @@ from __future__ import annotations
 import math
 
 from clearprop import ops
-from clearprop.core import Tensor
+from clearprop.core import Tensor, apply
 from clearprop.core.tensor import known
 from clearprop.errors import DtypeError, ShapeError
+from clearprop.nn.functional.entropy import CROSS_ENTROPY
 from clearprop.nn.functional.reduction import check_reduction, reduce
 from clearprop.ops import log_softmax, where
 from clearprop.ops.broadcasting import constant, expand_to, here
@@ -68,8 +69,9 @@ def cross_entropy(
             )
         return _soft_cross_entropy(input, target, weight, reduction, label_smoothing)
     _check_targets(op, input, target, ignore_index)
-    logp = log_softmax(input, dim=1 if input.ndim > 1 else 0)
-    return _class_loss(op, logp, target, weight, ignore_index, reduction, label_smoothing)
+    fused = not label_smoothing
+    rows = input if fused else log_softmax(input, dim=1 if input.ndim > 1 else 0)
+    return _class_loss(op, rows, target, weight, ignore_index, reduction, label_smoothing, fused)
 
 
 def _class_axis(x: Tensor) -> int:
@@ -149,8 +151,9 @@ def _class_loss(
     ignore_index: int,
     reduction: str,
     smoothing: float,
+    logits: bool = False,
 ) -> Tensor:
-    """Log-probabilities against class indices."""
+    """Log-probabilities, or logits, against class indices."""
     logp, shape = _rows(logp), target.shape
     flat = reshape_to(target, (target.numel(),)).long()  # type: ignore[attr-defined]
     d, rows = logp.value.dtype, (flat.shape[0],)
@@ -158,7 +161,10 @@ def _class_loss(
     none_ignored = value is not None and not (value == ignore_index).any()
     keep = None if none_ignored else ops.ne(flat, ignore_index)
     safe = flat if keep is None else where(keep, flat, 0)
-    loss = -reshape_to(ops.gather(logp, 1, ops.unsqueeze(safe, 1)), rows)
+    if logits:
+        loss = apply(CROSS_ENTROPY, logp, safe)
+    else:
+        loss = -reshape_to(ops.gather(logp, 1, ops.unsqueeze(safe, 1)), rows)
     w = None if weight is None else ops.index_select(weight, 0, safe)
     if w is not None:
         loss = loss * w
