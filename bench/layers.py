@@ -1,5 +1,5 @@
-"""Whole networks of layers, forward and backward: clearprop's eager and compiled mode beside
-PyTorch's eager mode, in one run, on one thread.
+"""Whole networks of layers, and single layers: forward and backward, clearprop's eager and compiled
+mode beside PyTorch's eager mode, in one run, on one thread.
 
     python bench/layers.py                 all rows
     python bench/layers.py lenet --rounds 25
@@ -50,10 +50,10 @@ def lenet_with_means(lib: Any) -> Made:
     return model, lambda x, y: F.cross_entropy(model(x), y), inputs
 
 
-def recurrent(kind: str, lib: Any) -> Made:
-    """Two layers of 128 over 50 steps of 128 numbers, batch 32."""
-    model = getattr(lib.nn, kind)(128, 128, 2)
-    x = np.random.default_rng(0).standard_normal((50, 32, 128)).astype(np.float32)
+def recurrent(kind: str, shape: tuple[int, int, int], layers: int, lib: Any) -> Made:
+    """Layers as wide as their input, of (steps, batch, width)."""
+    model = getattr(lib.nn, kind)(shape[2], shape[2], layers)
+    x = np.random.default_rng(0).standard_normal(shape).astype(np.float32)
     return model, lambda x: (model(x)[0] ** 2).mean(), (x,)
 
 
@@ -71,42 +71,96 @@ def transformer(lib: Any) -> Made:
     return model, lambda x: (model(x) ** 2).mean(), (x,)
 
 
+def layer(make: Callable[[Any], Any], *shape: int) -> Callable[[Any], Made]:
+    """One layer on normal numbers that want a gradient; the cotangent is the result itself."""
+
+    def made(lib: Any) -> Made:
+        model = make(lib.nn)
+        return model, model, (np.random.default_rng(0).standard_normal(shape).astype(np.float32),)
+
+    return made
+
+
+def classes(n: int, count: int) -> Callable[[Any], Made]:
+    """Softmax and cross entropy of n examples."""
+
+    def made(lib: Any) -> Made:
+        rng = np.random.default_rng(0)
+        x = rng.standard_normal((n, count)).astype(np.float32)
+        return lib.nn.Identity(), lib.nn.CrossEntropyLoss(), (x, rng.integers(0, count, n))
+
+    return made
+
+
+def embedding(lib: Any) -> Made:
+    """1000 words of 128 numbers, 32 x 50 of them looked up."""
+    model = lib.nn.Embedding(1000, 128)
+    return model, model, (np.random.default_rng(0).integers(0, 1000, (32, 50)),)
+
+
 ROWS: dict[str, Callable[[Any], Made]] = {
     "lenet": lenet,
     "lenet-mean": lenet_with_means,
-    "lstm": functools.partial(recurrent, "LSTM"),
-    "gru": functools.partial(recurrent, "GRU"),
-    "rnn": functools.partial(recurrent, "RNN"),
+    "lstm": functools.partial(recurrent, "LSTM", (50, 32, 128), 2),
+    "gru": functools.partial(recurrent, "GRU", (50, 32, 128), 2),
+    "rnn": functools.partial(recurrent, "RNN", (50, 32, 128), 2),
     "attention": attention,
     "transformer": transformer,
+    "lstm-small": functools.partial(recurrent, "LSTM", (20, 8, 32), 1),
+    "layer norm": layer(lambda nn: nn.LayerNorm(128), 16, 64, 128),
+    "group norm": layer(lambda nn: nn.GroupNorm(4, 32), 32, 32, 14, 14),
+    "batch norm": layer(lambda nn: nn.BatchNorm2d(32), 32, 32, 14, 14),
+    "batch norm 1d": layer(lambda nn: nn.BatchNorm1d(128), 64, 128),
+    "instance norm": layer(lambda nn: nn.InstanceNorm2d(32, affine=True), 32, 32, 14, 14),
+    "rms norm": layer(lambda nn: nn.RMSNorm(128), 16, 64, 128),
+    "max pool": layer(lambda nn: nn.MaxPool2d(2), 64, 16, 28, 28),
+    "gelu": layer(lambda nn: nn.GELU(), 1024, 512),
+    "relu": layer(lambda nn: nn.ReLU(), 1024, 512),
+    "dropout": layer(lambda nn: nn.Dropout(0.1), 1024, 512),
+    "softmax": layer(lambda nn: nn.Softmax(-1), 1024, 64),
+    "embedding": embedding,
+    "cross entropy": classes(128, 10),
+    "cross entropy 1000": classes(64, 1000),
 }
 
 
 def step(model: Any, loss_of: Any, xs: Any) -> Callable[[], Any]:
     """Forward and backward, from no gradients."""
+    wanted = [x for x in xs if x.requires_grad]
 
     def run() -> Any:
         model.zero_grad()
-        loss = loss_of(*xs)
-        loss.backward()
-        return loss
+        for x in wanted:
+            x.grad = None
+        out = loss_of(*xs)
+        out.backward(out.detach() if out.ndim else None)
+        return out
 
     return run
+
+
+def inputs(lib: Any, arrays: tuple[np.ndarray, ...], whole: bool) -> list[Any]:
+    """The arrays as tensors; those of a single layer want gradients."""
+    xs = [lib.from_numpy(a) for a in arrays]
+    return [x.requires_grad_() if not whole and x.is_floating_point() else x for x in xs]
 
 
 def programs(make: Callable[[Any], Made]) -> dict[str, Callable[[], Any]]:
     """The three ways to run a row, from the same weights."""
     theirs, their_loss, arrays = make(torch)
-    out = {"torch": step(theirs, their_loss, [torch.from_numpy(a) for a in arrays])}
+    whole = not (their_loss is theirs or isinstance(theirs, torch.nn.Identity))
+    out = {"torch": step(theirs, their_loss, inputs(torch, arrays, whole))}
     for name in ("eager", "compiled"):
         model, loss_of, _ = make(cp)
         with cp.no_grad():
             for p, q in zip(model.parameters(), theirs.parameters(), strict=True):
                 p.copy_(cp.from_numpy(q.detach().numpy()))
-        run = step(model, loss_of, [cp.from_numpy(a) for a in arrays])
+        run = step(model, loss_of, inputs(cp, arrays, whole))
         out[name] = cp.compile(run) if name == "compiled" else run
-    losses = {name: float(run().detach()) for name, run in out.items()}
+    losses = {name: float((run().detach() ** 2).sum()) for name, run in out.items()}
     for name, loss in losses.items():
+        if isinstance(theirs, torch.nn.Dropout):
+            continue  # other masks
         assert abs(loss - losses["torch"]) < 1e-4 * abs(losses["torch"]), f"{name}: {losses}"
     return out
 

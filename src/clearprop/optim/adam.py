@@ -7,6 +7,7 @@ from typing import Any
 
 from clearprop import ops
 from clearprop.core import Tensor, count_up
+from clearprop.optim import on_arrays
 from clearprop.optim.optimizer import (
     Group,
     Optimizer,
@@ -71,6 +72,15 @@ class Adam(Optimizer):
             if group["amsgrad"]:
                 state["max_exp_avg_sq"] = zeros(p)
         t = count_up(state["step"])
+        means = [state[k] for k in ("exp_avg", "exp_avg_sq", "max_exp_avg_sq") if k in state]
+        arrays = on_arrays.flat(g, (p, *means), (lr, beta1, beta2, decay, group["eps"]))
+        if arrays is not None and len(means) == 2 + bool(group["amsgrad"]):
+            apart = decay != 0 and group["decoupled_weight_decay"]
+            on_arrays.adam(
+                arrays, beta1, beta2, group["eps"], 0 if apart else decay,
+                1 - lr * decay if apart else 1, (1 - beta2**t) ** 0.5, lr / (1 - beta1**t),
+            )  # fmt: skip
+            return
         if decay != 0 and group["decoupled_weight_decay"]:
             p.mul_(1 - lr * decay)
         elif decay != 0:

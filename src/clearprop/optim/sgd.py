@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from clearprop.core import Tensor, local
+from clearprop.optim import on_arrays
 from clearprop.optim.optimizer import Group, Optimizer, State, not_negative, zeros
 
 
@@ -52,20 +53,30 @@ class SGD(Optimizer):
             raise ValueError("SGD: Nesterov momentum requires a momentum and zero dampening")
 
     def _update(self, p: Tensor, g: Tensor, state: State, group: Group) -> None:
-        if group["weight_decay"] != 0:
-            g = g.add(p, alpha=group["weight_decay"])
-        if group["momentum"] != 0:
+        lr, momentum, dampening = group["lr"], group["momentum"], group["dampening"]
+        decay, buf = group["weight_decay"], None
+        first = False
+        if momentum != 0:
             buf = state.get("momentum_buffer")
             first = buf is None
             if buf is None:
                 buf = state["momentum_buffer"] = zeros(p)
-            if first and group["dampening"] != 0:  # the first gradient is not dampened
+        if not first or dampening == 0:
+            written = (p,) if buf is None else (p, buf)
+            arrays = on_arrays.flat(g, written, (lr, momentum, dampening, decay))
+            if arrays is not None:
+                on_arrays.sgd(arrays, lr, momentum, dampening, decay, group["nesterov"])
+                return
+        if decay != 0:
+            g = g.add(p, alpha=decay)
+        if buf is not None:
+            if first and dampening != 0:  # the first gradient is not dampened
                 only_now(state)
                 buf.copy_(g)
             else:  # momentum * 0 + g is g: without dampening the first step is like every other
-                buf.mul_(group["momentum"]).add_(g, alpha=1 - group["dampening"])
-            g = g.add(buf, alpha=group["momentum"]) if group["nesterov"] else buf
-        p.sub_(g, alpha=group["lr"])
+                buf.mul_(momentum).add_(g, alpha=1 - dampening)
+            g = g.add(buf, alpha=momentum) if group["nesterov"] else buf
+        p.sub_(g, alpha=lr)
 
 
 def only_now(state: State) -> None:
