@@ -54,7 +54,7 @@ def test_parameters_that_cannot_be_written_are_refused():
     array.flags.writeable = False
     w.value.flags.writeable = False
     w.grad = cp.ones(3)
-    with pytest.raises(Exception, match="read-only|writ"):
+    with pytest.raises(Exception, match=r"read-only|writ"):
         cp.optim.SGD([w], lr=0.5).step()
 
 
