@@ -229,6 +229,14 @@ ELSEWHERE = {
         "random numbers: tests/oracle/test_ops_against_torch.py, tests/ops/",
     ),
     **dict.fromkeys(
+        """
+        BoolTensor ByteTensor CharTensor DoubleTensor FloatTensor HalfTensor IntTensor LongTensor
+        ShortTensor detach set_default_tensor_type typename Tensor.is_shared Tensor.share_memory_
+        Tensor.storage_offset
+        """.split(),
+        "PyTorch's older names: tests/test_torch_faces.py",
+    ),
+    **dict.fromkeys(
         "from_dlpack from_numpy frombuffer Tensor.numpy Tensor.array".split(),
         "needs NumPy's arrays",
     ),

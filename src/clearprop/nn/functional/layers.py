@@ -20,7 +20,9 @@ def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     tensor([[3.5000]])
     """
     need_tensors("linear", input, weight)
-    if not input.ndim or not weight.ndim:
+    if not input.ndim and weight.ndim:
+        raise ShapeError(_wrong_width(input, weight))
+    if not weight.ndim:
         raise ShapeError(
             "linear: both arguments to linear need to be at least 1D, but they are"
             f" {input.ndim}D and {weight.ndim}D: {input.aval}, {weight.aval}{here()}"

@@ -15,6 +15,7 @@ from clearprop.core.tree import tensors_in
 from clearprop.graph import trace
 
 onnx = pytest.importorskip("onnx")
+pytest.importorskip("onnx.reference")
 ort = pytest.importorskip("onnxruntime")
 pytestmark = pytest.mark.filterwarnings("ignore::RuntimeWarning:onnx")
 

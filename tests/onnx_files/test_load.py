@@ -14,9 +14,11 @@ from clearprop.core import wrap
 from clearprop.core.tree import tensors_in
 
 onnx = pytest.importorskip("onnx")
+pytest.importorskip("onnx.reference")
+from onnx import TensorProto, helper  # noqa: E402
+
 from clearprop.onnx import ImportRefused, export, load  # noqa: E402
 from clearprop.onnx.importing import network_of  # noqa: E402
-from onnx import TensorProto, helper  # noqa: E402
 
 HERE = Path(__file__).parent
 if "onnx_models" not in sys.modules:
