@@ -12,7 +12,7 @@ import numpy as np
 from sklearn.base import BaseEstimator
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import train_test_split
-from sklearn.utils import check_random_state, shuffle
+from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, Options, StrOptions
 from sklearn.utils.validation import _check_sample_weight
 
@@ -21,9 +21,9 @@ from clearprop.core import Tensor
 from clearprop.core.random import default_generator
 from clearprop.nn.warn import warn
 from clearprop.ops import from_numpy
+from clearprop.sklearn import pool
 from clearprop.sklearn.run import Run, callbacks_of
 from clearprop.sklearn.steps import Rows, Steps, forward
-from clearprop.train.threads import suited_threads
 
 NOT_FINITE = (
     "Solver produced non-finite parameter weights. The input data may contain large values and"
@@ -62,12 +62,13 @@ SHARED: dict[str, list[Any]] = {
 class NetworkEstimator(BaseEstimator):  # type: ignore[misc]
     """The loop over epochs. A subclass says how a network is made, kept and read back.
 
-    `_training` holds what a fit leaves for the next `partial_fit`: network, optimizer, compiled
-    step. A pickle keeps the optimizer's state in its place.
+    `_training` holds what a partial_fit leaves for the next: network, optimizer, compiled step. A
+    fit, and a pickle, keep the optimizer's state in its place.
     """
 
     _training: Steps | None
     classes_: Any
+    _kind_of_steps: Any = None
 
     # ------------------------------------------------------------------ what a subclass gives
     @abstractmethod
@@ -178,24 +179,48 @@ class NetworkEstimator(BaseEstimator):  # type: ignore[misc]
         batch_size = self._batch_rows(n)
         steps = self._steps_for(X, y, batch_size, incremental)
         rows = steps.rows(X, y, weight)
-        with self._stream(), suited_threads(steps.model, batch_size):
+        with self._stream():
             self._epochs(steps, rows, batch_size, held_out, incremental)
         self._keep(steps)
+        if not incremental:
+            self._leave()
 
     def _steps_for(self, X: Any, y: Any, batch_size: int, incremental: bool) -> Steps:
-        """What the last partial_fit used, or something new."""
-        known = getattr(self, "_training", None)
-        if incremental and known is not None:
-            self._restore(known)
-            return known
+        """What the last partial_fit used, or those of an earlier fit, or new ones."""
+        if incremental and getattr(self, "_training", None) is not None:
+            assert self._training is not None
+            self._restore(self._training)
+            return self._training
         saved = self.__dict__.pop("_optimizer_state", None) if incremental else None
         d = np.dtype(saved["dtype"]) if saved else self._training_dtype(X, batch_size)
-        self._training = steps = self._make_steps(d, y)
-        if saved:
-            assert steps.optimizer is not None
-            steps.optimizer.load_state_dict(saved["state"])
-            steps.done = saved["done"]
+        self._kind_of_steps = self._pool_key(d)
+        steps = None if self._kind_of_steps is None else pool.take(self._kind_of_steps)
+        if steps is None:
+            steps = self._make_steps(d, y)
+        else:
+            self._restore(steps)
+        steps.remember(saved["memory"] if saved else None)
+        steps.done = saved["done"] if saved else 0
+        assert steps.optimizer is not None
+        if saved or self._kind_of_steps is not None:
+            lr = saved["lr"] if saved else self.learning_rate_init
+            steps.optimizer.param_groups[0]["lr"] = lr
+        self._training = steps
         return steps
+
+    def _pool_key(self, dtype: np.dtype) -> Any:
+        """What steps that another fit left must have in common with those of this one; None: they
+        are not shared.
+        """
+        return None
+
+    def _leave(self) -> None:
+        """After a fit: the steps are there for others, what they have gathered is kept."""
+        steps = self._training
+        if steps is not None and self._kind_of_steps is not None:
+            self._optimizer_state = _state_of(steps)
+            pool.give(self._kind_of_steps, steps)
+            self._training = None
 
     def _epochs(
         self, steps: Steps, rows: Rows, batch_size: int, held_out: Any, incremental: bool
@@ -215,7 +240,9 @@ class NetworkEstimator(BaseEstimator):  # type: ignore[misc]
             run.call("on_fit_start")
             for _ in range(epochs):
                 if self.shuffle:
-                    index = shuffle(index, random_state=self._random_state)
+                    mixed = np.arange(n)
+                    self._random_state.shuffle(mixed)
+                    index = index[mixed]
                 run.begin_epoch()
                 loss = steps.epoch(rows, index, batch_size, epochs, run.watch)
                 self.n_iter_ += 1
@@ -318,18 +345,25 @@ class NetworkEstimator(BaseEstimator):  # type: ignore[misc]
         finally:
             default_generator.set_state(before)
 
-    # ------------------------------------------------------------------ pickles
     def __getstate__(self) -> dict[str, Any]:
         state: dict[str, Any] = dict(super().__getstate__())
         steps = state.pop("_training", None)
-        if steps is not None and steps.optimizer is not None:
-            state["_optimizer_state"] = {
-                "state": steps.optimizer.state_dict(),
-                "done": steps.done,
-                "dtype": steps.dtype.str,
-            }
+        state.pop("_kind_of_steps", None)
+        if steps is not None:
+            state["_optimizer_state"] = _state_of(steps)
         return state
 
     def _begin(self) -> Any:
         self._random_state = check_random_state(self.random_state)
         return self._random_state
+
+
+def _state_of(steps: Steps) -> dict[str, Any]:
+    """What another partial_fit wants, as arrays and numbers."""
+    assert steps.optimizer is not None
+    return {
+        "memory": steps.memory(),
+        "lr": steps.optimizer.param_groups[0]["lr"],
+        "done": steps.done,
+        "dtype": steps.dtype.str,
+    }

@@ -58,8 +58,10 @@ class Perceptron(nn.Module):
         dropout: Sequence[float],
     ) -> None:
         super().__init__()
-        self.coefs = nn.ParameterList([Parameter(ops.from_numpy(c)) for c in coefs])
-        self.intercepts = nn.ParameterList([Parameter(ops.from_numpy(b)) for b in intercepts])
+        self.layers = len(coefs)
+        for i, (c, b) in enumerate(zip(coefs, intercepts, strict=True)):
+            self.register_parameter(f"coef{i}", Parameter(ops.from_numpy(c)))
+            self.register_parameter(f"intercept{i}", Parameter(ops.from_numpy(b)))
         self.activations = tuple(activations)
         self.dropout = tuple(dropout)
 
@@ -68,6 +70,16 @@ class Perceptron(nn.Module):
         for (w, b), activation, p in zip(hidden, self.activations, self.dropout, strict=True):
             x = F.dropout(activation(x @ w + b), p, self.training)
         return x @ w_out + b_out
+
+    @property
+    def coefs(self) -> list[Tensor]:
+        """The weights W, layer by layer."""
+        return [getattr(self, f"coef{i}") for i in range(self.layers)]
+
+    @property
+    def intercepts(self) -> list[Tensor]:
+        """The biases b."""
+        return [getattr(self, f"intercept{i}") for i in range(self.layers)]
 
     @property
     def arrays(self) -> tuple[list[np.ndarray], list[np.ndarray]]:

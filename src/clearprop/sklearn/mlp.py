@@ -152,6 +152,21 @@ class MLP(NetworkEstimator):
             per_row=named or per_row(loss, np.zeros((len(y), self.n_outputs_), dtype), y),
         )  # fmt: skip
 
+    def _pool_key(self, dtype: np.dtype) -> Any:
+        if self.callbacks or not all(isinstance(f, str | None) for f in self._functions()):
+            return None  # somebody may hold on to the network, or to what it calls
+        shapes = tuple(c.shape for c in self.coefs_)
+        options = (self.solver, self.momentum, self.nesterovs_momentum)
+        return (
+            type(self), dtype.str, shapes, self.out_activation_, tuple(self._functions()),
+            tuple(self._each("dropout", len(shapes) - 1)), float(self.alpha), options,
+            (self.beta_1, self.beta_2, self.epsilon),
+        )  # fmt: skip
+
+    def _functions(self) -> list[Any]:
+        each = self._each("activation", len(self.coefs_) - 1)
+        return [self.loss, self.output_activation, *each]
+
     def _make_optimizer(self, model: Perceptron) -> Any:
         params = [*model.coefs, *model.intercepts]
         if self.solver == "adam":

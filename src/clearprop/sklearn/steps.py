@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import scipy.sparse
 
-from clearprop import jit
+from clearprop import jit, ops
 from clearprop.autograd import no_grad
 from clearprop.core import Tensor
 from clearprop.errors import TraceError
@@ -78,9 +78,10 @@ class Steps:
         self.padded = padded and per_row
         self.done = 0
         self.parameters = tuple(p for p in model.parameters() if p.requires_grad)
-        self._size = sum(p.numel() for p in self.parameters)
+        self.size = sum(p.numel() for p in self.parameters)
         self._compiled: dict[str, Callable[..., Any]] = {}
         self._eager = has_hooks(model)
+        self._blocks_used: dict[Any, tuple[np.ndarray, ...]] = {}
 
     def rows(self, X: Any, y: np.ndarray, weight: np.ndarray | None) -> Rows:
         """Training rows in the type of the network; class indices stay whole numbers.
@@ -93,35 +94,59 @@ class Steps:
         y = y if y.dtype == np.int64 else np.asarray(y, self.dtype)
         return Rows(X.astype(self.dtype, copy=False), y, weight)
 
+    # ------------------------------------------------------------------ the optimizer's memory
+    def memory(self) -> list[np.ndarray]:
+        """Copies of what the optimizer has gathered."""
+        return [t.value.copy() for t in self._gathered_tensors()]
+
+    def remember(self, arrays: list[np.ndarray] | None) -> None:
+        """Put `memory` back into the tensors that are there; None: begin anew."""
+        tensors = self._gathered_tensors()
+        if arrays and not tensors:  # there is nothing before the first step: make room
+            assert self.optimizer is not None
+            for p in self.parameters:
+                p.grad = ops.zeros_like(p)
+            before = [p.value.copy() for p in self.parameters]
+            self.optimizer.step()
+            for p, value in zip(self.parameters, before, strict=True):
+                p.value[...] = value
+                p.grad = None
+            tensors = self._gathered_tensors()
+        for i, t in enumerate(tensors):
+            t.value[...] = arrays[i] if arrays else 0
+
+    def _gathered_tensors(self) -> list[Tensor]:
+        state = {} if self.optimizer is None else self.optimizer.state
+        return [
+            t for p in self.parameters for t in state.get(p, {}).values() if isinstance(t, Tensor)
+        ]
+
     # ------------------------------------------------------------------ what is computed
-    def _objective(self, x: Tensor, y: Tensor, w: Tensor, share: Tensor) -> tuple[Tensor, Tensor]:
-        """What the gradients are of, and the loss as it is reported. w adds up to 1, share is one
-        over the sum of the weights.
+    def _backward(self, x: Tensor, y: Tensor, w: Tensor, share: Tensor) -> tuple[Tensor, Tensor]:
+        """Leave the gradients of the objective in the parameters; the objective, and the loss as it
+        is reported. w adds up to 1, share is one over the sum of the weights.
         """
+        for p in self.parameters:
+            p.grad = None
         rows = self.loss(self.model(x), y)
         data = (rows * w).sum() if rows.ndim else rows
-        total = data
-        reported = data / self.averaged if self.averaged > 1 else data
+        data.backward()
+        total = data.detach()
+        reported = total / self.averaged if self.averaged > 1 else total
         if self.alpha and self.decayed:
-            squares = [(p * p).sum() for p in self.decayed]
-            penalty = sum(squares[1:], squares[0]) * share * (0.5 * self.alpha)
-            total, reported = total + penalty, reported + penalty
-        return total, reported.detach()
+            with no_grad():  # its gradient by hand, where the update reads W anyway
+                squares = [(p * p).sum() for p in self.decayed]
+                penalty = sum(squares[1:], squares[0]) * share * (0.5 * self.alpha)
+                total, reported = total + penalty, reported + penalty
+                for p in self.decayed:
+                    p.grad = p.grad + p * (self.alpha * share)
+        return total, reported
 
     def _step(self, x: Tensor, y: Tensor, w: Tensor, share: Tensor) -> Tensor:
         assert self.optimizer is not None
-        total, reported = self._objective(x, y, w, share)
-        self.optimizer.zero_grad()
-        total.backward()
+        _, reported = self._backward(x, y, w, share)
         self.optimizer.step()
         return reported
-
-    def _gradient(self, x: Tensor, y: Tensor, w: Tensor, share: Tensor) -> tuple[Tensor, Tensor]:
-        for p in self.parameters:
-            p.grad = None
-        total, reported = self._objective(x, y, w, share)
-        total.backward()
-        return total.detach(), reported
 
     # ------------------------------------------------------------------ epochs
     def epoch(
@@ -156,7 +181,7 @@ class Steps:
         args = [from_numpy(a[0, ...]) for a in arrays]
 
         def compute() -> tuple[float, float]:
-            total, reported = self._call("gradient", self._gradient, *args)
+            total, reported = self._call("gradient", self._backward, *args)
             return total.item(), reported.item()
 
         return compute
@@ -166,7 +191,7 @@ class Steps:
         self._plan(evaluations, rows)
 
     def _plan(self, steps: int, rows: int) -> None:
-        saved = steps * (CALLS + 6 * rows * self._size / SPEED / 2)
+        saved = steps * (CALLS + 6 * rows * self.size / SPEED / 2)
         self.compiles = not self._eager and saved > COMPILE
 
     def _run(self, k: int, arrays: tuple[np.ndarray, ...]) -> np.ndarray:
@@ -209,37 +234,57 @@ class Steps:
         wide = batch_size * item * int(np.prod(rows.X.shape[1:]))
         most = most or max(1, BLOCK // max(1, wide))
         whole = len(order) // batch_size
-        if self.padded and whole * batch_size < len(order):
+        if self.padded and whole * batch_size < len(order):  # fill up the last one
             missing = (whole + 1) * batch_size - len(order)
             order = np.concatenate([order, np.full(missing, -1)])
             whole += 1
         for i in range(0, whole, most):
             k = min(most, whole - i)
             part = order[i * batch_size : (i + k) * batch_size]
-            yield gathered(rows, part, k, batch_size)
+            yield self._gathered(rows, part, k)
         if whole * batch_size < len(order):
-            rest = order[whole * batch_size :]
-            yield gathered(rows, rest, 1, len(rest))
+            yield self._gathered(rows, order[whole * batch_size :], 1)
 
+    def _gathered(
+        self, rows: Rows, index: np.ndarray, k: int
+    ) -> tuple[tuple[np.ndarray, ...], np.ndarray]:
+        """Rows of a block of k batches, in memory that the next block of this kind uses again; -1
+        stands for a row of weight 0.
+        """
+        missing = int((index < 0).sum())  # at the end of the last batch
+        if missing:
+            index = np.where(index < 0, index[0], index)
+        x, y, w, share, counts = self._memory(rows, len(index), k, missing)
+        if scipy.sparse.issparse(rows.X):
+            x[...] = rows.X[index].toarray()
+        else:
+            np.take(rows.X, index, 0, out=x, mode="clip")  # the index is in range
+        np.take(rows.y, index, 0, out=y, mode="clip")
+        if rows.weight is not None:
+            weight = rows.weight[index]
+            weight[len(index) - missing :] = 0
+            sums = weight.reshape(k, -1).sum(axis=1)
+            w.reshape(k, -1)[...] = weight.reshape(k, -1) / sums[:, None]
+            share[...] = 1 / sums
+        batches = [a.reshape(k, len(index) // k, *a.shape[1:]) for a in (x, y, w)]
+        return (batches[0], batches[1], batches[2], share), counts
 
-def gathered(
-    rows: Rows, index: np.ndarray, k: int, size: int
-) -> tuple[tuple[np.ndarray, ...], np.ndarray]:
-    """Rows of a block of k batches; -1 stands for one of weight 0."""
-    there = index >= 0
-    index = np.where(there, index, index[0])
-    weight = there.astype(rows.X.dtype) if rows.weight is None else rows.weight[index] * there
-    weight = weight.reshape(k, size)
-    sums = weight.sum(axis=1)
-    x = rows.X[index].toarray() if scipy.sparse.issparse(rows.X) else np.take(rows.X, index, 0)
-    y = np.take(rows.y, index, 0)
-    arrays = (
-        x.reshape(k, size, *x.shape[1:]),
-        y.reshape(k, size, *y.shape[1:]),
-        np.ascontiguousarray(weight / sums[:, None], dtype=x.dtype),
-        np.asarray(1 / sums, dtype=x.dtype),
-    )
-    return arrays, there.reshape(k, size).sum(axis=1)
+    def _memory(self, rows: Rows, n: int, k: int, missing: int) -> tuple[np.ndarray, ...]:
+        """Arrays for a block: x, y, and w, share, counts as they are without weights."""
+        key = (n, k, missing, rows.weight is None, rows.X.shape[1:])
+        if key not in self._blocks_used:
+            counts = np.full(k, n // k)
+            counts[-1] -= missing
+            w = np.repeat(1 / counts, n // k)
+            w[n - missing :] = 0
+            self._blocks_used[key] = (
+                np.empty((n, *rows.X.shape[1:]), self.dtype),
+                np.empty((n, *rows.y.shape[1:]), rows.y.dtype),
+                w.astype(self.dtype),
+                (1 / counts).astype(self.dtype),
+                counts,
+            )
+        return self._blocks_used[key]
 
 
 def has_hooks(model: Any) -> bool:

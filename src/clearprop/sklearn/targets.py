@@ -73,10 +73,9 @@ class Classifier(ClassifierMixin):  # type: ignore[misc]
 
     def _encode(self, y: Any) -> np.ndarray:
         """Class indices for softmax; otherwise 0 and 1, a column per output."""
-        made: np.ndarray = self._label_binarizer.transform(y)
         if self.out_activation_ == "softmax" and self._kind != "multilabel":
-            index = made.argmax(axis=1) if made.shape[1] > 1 else made[:, 0]
-            return index.astype(np.int64)
+            return np.searchsorted(self.classes_, y).astype(np.int64)
+        made: np.ndarray = self._label_binarizer.transform(y)
         return made.astype(bool)
 
     def _truth(self, y: np.ndarray) -> Any:
