@@ -19,6 +19,7 @@ LAYERS = [
     {"optim", "distributions", "explanation", "serialization", "utils"},
     {"doctor"},
     {"train", "onnx"},
+    {"sklearn"},
     {"cli"},
 ]
 LAYER = {name: number for number, names in enumerate(LAYERS) for name in names}

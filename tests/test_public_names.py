@@ -44,6 +44,7 @@ PACKAGES = [
     "clearprop.random",
     "clearprop.serialization",
     "clearprop.settings",
+    "clearprop.sklearn",
     "clearprop.special",
     "clearprop.testing",
     "clearprop.train",

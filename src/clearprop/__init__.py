@@ -50,7 +50,7 @@ e, inf, nan, newaxis, pi = math.e, math.inf, math.nan, None, math.pi
 _LAZY = (
     "nn", "optim", "data", "func", "linalg", "distributions", "train", "explanation",
     "serialization", "special", "utils", "doctor", "accelerator", "amp", "backends", "cuda", "mps",
-    "onnx", "random", "testing", "version", "xpu",
+    "onnx", "random", "sklearn", "testing", "version", "xpu",
 )  # fmt: skip
 _LAZY_FROM = {
     "amp": "autocast",

@@ -380,7 +380,7 @@ def _plainly(c: Any) -> bool:
 
 
 def _entry(i: int, x: Tensor) -> Tensor:
-    return wrap(x.value[i], None)
+    return wrap(x.value[i, ...], None)  # a 0-d entry is an array, too
 
 
 def _stand_in(x: Tensor, made: list[Tensor]) -> Tensor:

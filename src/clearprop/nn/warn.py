@@ -8,15 +8,15 @@ import warnings
 from clearprop.core.provenance import user_frame
 
 
-def warn(text: str) -> None:
-    """A UserWarning at the first frame outside clearprop; by default shown once per line."""
+def warn(text: str, category: type[Warning] = UserWarning) -> None:
+    """A warning at the first frame outside clearprop; by default shown once per line."""
     frame = user_frame(sys._getframe(1))
     if frame is None:
-        warnings.warn(text, UserWarning, stacklevel=2)
+        warnings.warn(text, category, stacklevel=2)
         return
     warnings.warn_explicit(
         text,
-        UserWarning,
+        category,
         frame.f_code.co_filename,
         frame.f_lineno,
         frame.f_globals.get("__name__", ""),
