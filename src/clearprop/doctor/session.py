@@ -29,11 +29,14 @@ from clearprop.core import Location, Tensor, local, locate
 from clearprop.core.events import listeners
 from clearprop.core.provenance import user_frame
 from clearprop.core.tensor import grad_of
+from clearprop.doctor.compiled_steps import CompiledSteps
 from clearprop.doctor.findings import Finding, Report
 from clearprop.doctor.flow import Flow, flow_back
 from clearprop.doctor.log import Log, Observer, Value
 from clearprop.doctor.measure import finite, non_finite
 from clearprop.doctor.retrace import log_of_tape
+
+MOST_EVENTS = 20_000  # some thousand steps tell how a training loop is made
 
 
 @dataclass(eq=False)
@@ -118,6 +121,7 @@ class Session:
         self._names: dict[int, str] = {}
         self._before: Any = None
         self._busy = False
+        self._compiled = CompiledSteps(self)
         self._born: dict[int, Any] = {}
         self._used: list[tuple[Tensor, Any]] = []  # gradients that the last step has used
         self.death: tuple[BaseException, Location | None] | None = None
@@ -126,11 +130,13 @@ class Session:
     def __enter__(self) -> Session:
         listeners.append(self._hear)
         self._before = local.c.interpreter
+        self._compiled.again()
         self._look()
         return self
 
     def __exit__(self, *_: object) -> None:
         listeners[:] = [f for f in listeners if f is not self._hear and f != self._hear]
+        self._compiled.stop()
         local.c.interpreter = self._before
 
     def _look(self) -> None:
@@ -170,7 +176,8 @@ class Session:
         frame = user_frame(sys._getframe(1))
         code, lasti = (None, 0) if frame is None else (frame.f_code, frame.f_lasti)
         event = Event(kind, self.steps, code, lasti, facts)
-        self.events.append(event)
+        if len(self.events) < MOST_EVENTS:
+            self.events.append(event)
         return event
 
     def _on_backward(self, outputs: Any, grads: Any, inputs: Any, create_graph: bool) -> None:
@@ -187,8 +194,9 @@ class Session:
         )
         y = outputs[0]
         if y.numel() == 1 and y.value.__class__ is np.ndarray:
-            self.losses.append((self.backwards, float(y.value.reshape(()))))
-            event.facts["loss"] = self.losses[-1][1]
+            event.facts["loss"] = float(y.value.reshape(()))
+            if len(self.losses) < MOST_EVENTS:
+                self.losses.append((self.backwards, event.facts["loss"]))
         if self.observing:
             self._examine(outputs, grads, event)
         elif not finite(y.value) and self.broken < 2:
@@ -235,9 +243,9 @@ class Session:
         self._know(optimizer)
         params = [p for group in optimizer.param_groups for p in group["params"]]
         grads = [(p, g.value) for p in params if (g := grad_of(p)) is not None]
-        moves = any(g.any() for _, g in grads if g.__class__ is np.ndarray)
-        self.note("step", optimizer=weakref.ref(optimizer), any_grad=moves)
-        self._used = [(p, g) for p, g in grads if g.any()][:8]
+        used = [(p, g) for p, g in grads if g.__class__ is np.ndarray and _moves(g)]
+        self.note("step", optimizer=weakref.ref(optimizer), any_grad=bool(used))
+        self._used = used[:8]
         local.c.interpreter = self._before
 
     def _on_step_done(self, optimizer: Any) -> None:
@@ -280,8 +288,7 @@ class Session:
 
     def _on_import(self, source: Any, tensor: Tensor) -> None:
         if not self.observing:
-            self._births(source, tensor)
-            return
+            return  # (a log that grew between observations would hold all batches)
         value = self._births(source, tensor)
         if isinstance(source, np.ndarray | Tensor) and value is not None:
             array = source.value if isinstance(source, Tensor) else source
@@ -309,6 +316,14 @@ class Session:
     def _on_block_done(self, cls: type, args: Any) -> None:
         if self.log.blocks:
             self.log.blocks.pop()
+
+    def _on_called(self, function: Any, version: Any, args: Any, kwargs: Any) -> None:
+        observing = self.observing
+        if observing:  # (what runs as machine code has no log)
+            local.c.interpreter = self._before
+        self._compiled.called(function, version, args, kwargs)
+        if observing:
+            local.c.interpreter = self._observer
 
     # ------------------------------------------------------------------ who is who
     def _know(self, optimizer: Any) -> None:
@@ -363,6 +378,11 @@ class Session:
     def report(self) -> Report:
         """What was found."""
         return Report(self.findings, self.notes)
+
+
+def _moves(g: np.ndarray) -> bool:
+    """Whether a gradient has an element that is not 0."""
+    return bool(g.reshape(-1)[:256].any()) or bool(g.any())
 
 
 class StopProgram(BaseException):
