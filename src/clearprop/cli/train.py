@@ -101,6 +101,7 @@ PATIENCE = running("Stop after so many epochs without a better validation loss."
 RESUME = typer.Option("--resume", metavar="RUN", help="Go on with an interrupted run.")
 SET = typer.Option("--set", metavar="FLAG=VALUE", help="Set a switch (clearprop env lists them).")
 EAGER = running("Run every op from Python instead of compiling the step.")
+DOCTOR = running("Watch the gradients (clearprop doctor), and tell what is wrong with them.")
 QUIET = typer.Option("--quiet", "-q", help="Show nothing but errors.")
 
 
@@ -124,6 +125,7 @@ def train(
     resume_run: Annotated[Path | None, RESUME] = None,
     out: Annotated[Path, typer.Option(help="Folder for the runs.")] = Path("runs"),
     eager: Annotated[bool, EAGER] = False,
+    doctor: Annotated[bool, DOCTOR] = True,
     quiet: Annotated[bool, QUIET] = False,
     setting: Annotated[list[str] | None, SET] = None,
 ) -> None:
@@ -144,6 +146,7 @@ def train(
         "weight_decay": weight_decay,
         "label_smoothing": label_smoothing,
         "eager": eager or None,
+        "doctor": None if doctor else False,
     }
     if resume_run is not None:
         others = [f"--{k.replace('_', '-')}" for k, v in chosen.items() if v is not None]
@@ -156,7 +159,7 @@ def train(
     else:
         source, model = what_to_train(words or [])
         check_choices(task, activation, optimizer)
-        chosen["eager"] = eager
+        chosen |= {"eager": eager, "doctor": doctor}
         options = Options(source=source, model=model, seed=seed, **chosen)
         outcome = start(options, out, console, command_line(sys.argv[1:]))
     finish(outcome, console)

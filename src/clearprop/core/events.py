@@ -18,7 +18,7 @@ itself here, from far above; a listener is called as `listener(event, *details)`
 | detach | tensor, "detach()" or "data" |
 | module | a new module, before its own set-up |
 | block, block done | the class of a custom block, its tensors |
-| called | compiled function, args, kwargs |
+| called | compiled function, its code for these arguments, args, kwargs (where Python sees it) |
 """
 
 from __future__ import annotations

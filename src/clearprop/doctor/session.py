@@ -30,10 +30,14 @@ from clearprop.core.events import listeners
 from clearprop.core.node import creation
 from clearprop.core.provenance import user_frame
 from clearprop.core.tensor import grad_of
+from clearprop.doctor.compiled_steps import CompiledSteps
 from clearprop.doctor.findings import Finding, Report
 from clearprop.doctor.flow import Flow, flow_back
 from clearprop.doctor.log import Log, Observer, Value
 from clearprop.doctor.measure import finite, non_finite
+from clearprop.doctor.retrace import log_of_tape
+
+MOST_EVENTS = 20_000  # some thousand steps tell how a training loop is made
 
 
 @dataclass(eq=False)
@@ -138,6 +142,7 @@ class Session:
         self._names: dict[int, str] = {}
         self._before: Any = None
         self._busy = False
+        self._compiled = CompiledSteps(self)
         self._born: dict[int, Any] = {}
         self._used: list[tuple[Tensor, Any]] = []  # gradients that the last step has used
         self.followups: list[Callable[[], Iterator[Finding]]] = []  # when the step is done
@@ -155,11 +160,13 @@ class Session:
     def __enter__(self) -> Session:
         listeners.append(self._hear)
         self._before = local.c.interpreter
+        self._compiled.again()
         self._look()
         return self
 
     def __exit__(self, *_: object) -> None:
         listeners[:] = [f for f in listeners if f is not self._hear and f != self._hear]
+        self._compiled.stop()
         local.c.interpreter = self._before
 
     def _look(self) -> None:
@@ -179,8 +186,9 @@ class Session:
 
     # ------------------------------------------------------------------ events
     def _hear(self, kind: str, *details: Any) -> None:
-        if self._busy:
-            return
+        interpreter = local.c.interpreter
+        if self._busy or (interpreter is not None and interpreter.traces):
+            return  # (what a trace does is not done)
         self._busy = True
         try:
             method = getattr(self, "_on_" + kind.replace(" ", "_"), None)
@@ -198,7 +206,8 @@ class Session:
         frame = user_frame(sys._getframe(1))
         code, lasti = (None, 0) if frame is None else (frame.f_code, frame.f_lasti)
         event = Event(kind, self.steps, code, lasti, facts)
-        self.events.append(event)
+        if len(self.events) < MOST_EVENTS:
+            self.events.append(event)
         return event
 
     def _on_backward(self, outputs: Any, grads: Any, inputs: Any, create_graph: bool) -> None:
@@ -217,11 +226,14 @@ class Session:
         y = outputs[0]
         event.facts["older"] = 0 < getattr(y.node, "seq", 0) < self.born_before
         if y.numel() == 1 and y.value.__class__ is np.ndarray:
-            self.losses.append((self.backwards, float(y.value.reshape(()))))
-            event.facts["loss"] = self.losses[-1][1]
+            event.facts["loss"] = float(y.value.reshape(()))
+            if len(self.losses) < MOST_EVENTS:
+                self.losses.append((self.backwards, event.facts["loss"]))
         self.outputs.append((self.backwards, weakref.ref(y)))
         if self.observing:
             self._examine(outputs, grads, event)
+        elif not finite(y.value) and self.broken < 2:
+            self._retrace(outputs, grads, event)
         local.c.interpreter = self._before  # its rules are not logged
 
     def _examine(self, outputs: list[Tensor], grads: Any, event: Event) -> None:
@@ -239,6 +251,18 @@ class Session:
         self.observed += 1
         for check in PASS_CHECKS:
             self._run(check, seen)
+
+    def _retrace(self, outputs: list[Tensor], grads: Any, event: Event) -> None:
+        """Look at a pass that was not observed and is not finite, by what its tape has kept."""
+        self.broken += 1
+        log = log_of_tape(outputs)
+        seen = Pass(
+            self, self.backwards, self.steps, log, flow_back(outputs, grads, log), list(outputs),
+            event,
+        )  # fmt: skip
+        for check in PASS_CHECKS:
+            if check.__module__.endswith(".nonfinite"):
+                self._run(check, seen)
 
     def _run(self, check: Any, subject: Any) -> None:
         try:
@@ -260,13 +284,13 @@ class Session:
         self._know(optimizer)
         params = [p for group in optimizer.param_groups for p in group["params"]]
         grads = [(p, g.value) for p in params if (g := grad_of(p)) is not None]
-        moves = any(g.any() for _, g in grads if g.__class__ is np.ndarray)
+        used = [(p, g) for p, g in grads if g.__class__ is np.ndarray and _moves(g)]
         lr = float(optimizer.param_groups[0].get("lr", 0.0))
-        event = self.note("step", optimizer=weakref.ref(optimizer), any_grad=moves, lr=lr)
+        event = self.note("step", optimizer=weakref.ref(optimizer), any_grad=bool(used), lr=lr)
         self.moved.update(id(p) for p, _ in grads)
         for check in STEP_CHECKS if self.observing else ():
             self._run(lambda subject, check=check: check(subject, event), self)
-        self._used = [(p, g) for p, g in grads if g.any()][:8]
+        self._used = used[:8]
         local.c.interpreter = self._before
 
     def _on_step_done(self, optimizer: Any) -> None:
@@ -315,8 +339,7 @@ class Session:
 
     def _on_import(self, source: Any, tensor: Tensor) -> None:
         if not self.observing:
-            self._births(source, tensor)
-            return
+            return  # (a log that grew between observations would hold all batches)
         value = self._births(source, tensor)
         if isinstance(source, np.ndarray | Tensor) and value is not None:
             array = source.value if isinstance(source, Tensor) else source
@@ -366,6 +389,14 @@ class Session:
     def _on_block_done(self, cls: type, args: Any) -> None:
         if self.log.blocks:
             self.log.blocks.pop()
+
+    def _on_called(self, function: Any, version: Any, args: Any, kwargs: Any) -> None:
+        observing = self.observing
+        if observing:  # (what runs as machine code has no log)
+            local.c.interpreter = self._before
+        self._compiled.called(function, version, args, kwargs)
+        if observing:
+            local.c.interpreter = self._observer
 
     # ------------------------------------------------------------------ who is who
     def _know(self, optimizer: Any) -> None:
@@ -435,6 +466,11 @@ def _ours(scope: Any) -> bool:
     return type(scope.module).__module__.startswith("clearprop.")
 
 
+def _moves(g: np.ndarray) -> bool:
+    """Whether a gradient has an element that is not 0."""
+    return bool(g.reshape(-1)[:256].any()) or bool(g.any())
+
+
 class StopProgram(BaseException):
     """The program has been observed long enough."""
 
@@ -467,9 +503,17 @@ def on_step(check: Callable[[Session, Event], Iterator[Finding]]) -> Any:
     return check
 
 
+def every_so_often(every: int) -> Callable[[int], bool]:
+    """Observe the first backward pass, and then every so many."""
+    return lambda n: n == 1 or n % every == 0
+
+
 @contextlib.contextmanager
-def watch(**options: Any) -> Iterator[Session]:
-    """Observe what runs in this block.
+def watch(every: int = 50, **options: Any) -> Iterator[Session]:
+    """Observe what runs in this block: the first backward pass and every 50th (`every`); one whose
+    loss is not finite in any case. `session.report()` tells what was found.
+
+    Nothing in the block runs differently, and its numbers are the same to the bit.
 
     >>> import clearprop as cp
     >>> with cp.doctor.watch() as session:
@@ -478,7 +522,9 @@ def watch(**options: Any) -> Iterator[Session]:
     >>> session.report()
     clearprop doctor · nothing found
     """
-    session = Session(**options)
+    if every < 1:
+        raise ValueError(f"watch: every must be at least 1, got {every}")
+    session = Session(sampling=options.pop("sampling", every_so_often(every)), **options)
     try:
         with session:
             yield session

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from clearprop.core import Tensor, local, wrap
+from clearprop.core.events import listeners, tell
 from clearprop.core.tree import map_tensors, structure, tensors_in
 from clearprop.errors import ShapeError
 from clearprop.flags import flags
@@ -82,6 +83,8 @@ class Compiled(NativeCallable):
             return self.function(*args, **kwargs)
         with self.lock:
             version = self.version(args, kwargs)
+            if listeners and not self._again:
+                tell("called", self, version, args, kwargs)
             if version.ready():
                 return self._run(version, args, kwargs)
         return self.function(*args, **kwargs)
@@ -277,6 +280,8 @@ class Compiled(NativeCallable):
         if not _plainly(local.c):
             with self.lock:
                 version = self.version(first, {})
+                if listeners and not self._again:
+                    tell("called", self, version, first, {})
                 if version.ready() and version.in_one_call() and not watch.wanted():
                     if k in version.bound and k in self.directly and not self._again:
                         version.bound[k].refresh()

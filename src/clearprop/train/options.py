@@ -35,6 +35,7 @@ class Options:
     label_smoothing: float | None = None
     seed: int = 0
     eager: bool = False
+    doctor: bool = True
 
 
 COMMON: dict[str, Any] = {
@@ -65,6 +66,8 @@ def filled(options: Options, problem: Problem) -> Options:
 def options_of(record: dict[str, Any], run: RunFolder) -> Options:
     """The options that config.json holds."""
     known = {f.name for f in fields(Options)}
+    if isinstance(record, dict):
+        record = {"doctor": True, **record}  # (which the first runs do not say)
     if not isinstance(record, dict) or set(record) != known:
         raise DataError(f"{run.config}: the options are not those of this clearprop", run.config)
     return Options(**{**record, "hidden": tuple(record["hidden"])})

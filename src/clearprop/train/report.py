@@ -47,6 +47,7 @@ class ReportData:
     true: np.ndarray | None
     predicted: np.ndarray | None
     network_svg: str
+    findings: list[dict[str, Any]] | None  # of the doctor; None: it was not there
     environment: dict[str, str]
 
 

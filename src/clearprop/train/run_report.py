@@ -60,6 +60,7 @@ def report_data(
         true=true,
         predicted=predicted,
         network_svg=drawn(trainer.model, x.numpy()[:1]),
+        findings=None if trainer.findings is None else trainer.findings.as_dict()["findings"],
         environment=environment(),
     )
 

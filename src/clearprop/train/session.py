@@ -119,6 +119,7 @@ def train(
         callbacks=callbacks,
         clip_norm=None,
         eager=options.eager,
+        doctor=options.doctor,
     )
     assert options.epochs is not None
     history = trainer.fit(
@@ -129,6 +130,8 @@ def train(
         seed=options.seed,
         resume=run.checkpoint if run.checkpoint.exists() else None,
     )
+    if trainer.findings:
+        console.print(str(trainer.findings), highlight=False, markup=False)
     if history.stopped == "interrupted":
         return Outcome(run, {}, trainer.interrupted, history.stopped)
     run.save_model(model)

@@ -20,10 +20,12 @@ from clearprop.autograd import no_grad
 from clearprop.core import Tensor
 from clearprop.core.random import Generator, default_generator
 from clearprop.data import DataLoader, TensorDataset
+from clearprop.doctor import Report
 from clearprop.errors import ClearpropError
 from clearprop.ops import from_numpy
 from clearprop.train.callback import Callback
 from clearprop.train.checkpoint import load_checkpoint
+from clearprop.train.checkup import Checkup
 from clearprop.train.history import History
 from clearprop.train.interrupt import InterruptRequest
 from clearprop.train.metrics import Metric, metrics_of
@@ -55,6 +57,9 @@ class Trainer:
     - `callbacks`: see `Callback`. `clip_norm`: largest norm of the gradient.
     - `eager`: True runs every op from Python instead of compiling the step (see
       `clearprop.compile`); so does a module with hooks, which compiled code would not call.
+    - `doctor`: True does the first batch and every 50th once more on a copy, observed by
+      `clearprop.doctor`, and one whose loss or gradient is not finite; `findings` is its report
+      after `fit`. The training itself is the same to the bit.
 
     >>> import clearprop as cp
     >>> from clearprop import nn, optim
@@ -79,6 +84,7 @@ class Trainer:
         callbacks: Iterable[Callback] = (),
         clip_norm: float | None = None,
         eager: bool = False,
+        doctor: bool = False,
     ) -> None:
         self.model = model
         self.loss = loss
@@ -88,6 +94,9 @@ class Trainer:
         self.callbacks = sorted([*schedule, *callbacks], key=lambda c: c.runs_last)
         self.clip_norm = clip_norm
         self.eager = eager
+        self.doctor = doctor
+        self.findings: Report | None = None
+        self._checkup: Checkup | None = None
         self._steps: Steps | None = None
         self._made_of: tuple[Any, ...] = ()
         self.history = History()
@@ -140,15 +149,25 @@ class Trainer:
         if epochs and not self.n_batches:
             raise TrainingError(NO_ROWS)
         threads = suited_threads(self.model, self._loader.batch_size or 1)
+        self.findings, self._checkup = None, None
+        if self.doctor:
+            self._checkup = Checkup(self.model, self.loss, self.optimizer, self.clip_norm)
         with threads, InterruptRequest() as request:
             try:
                 self._start(None if resume is None else load_checkpoint(resume))
                 while len(self.history) < epochs and self.history.stopped is None:
                     self._epoch(held_out, request)
+                self._examined()
                 self._call("on_fit_end")
             finally:
                 self._call("on_fit_exit")
         return self.history
+
+    def _examined(self) -> None:
+        """The doctor goes, and leaves its findings."""
+        if self._checkup is not None:
+            self.findings = self._checkup.report()
+            self._checkup = None
 
     def stop(self, reason: str) -> None:
         """Ask `fit` to end after this epoch."""
@@ -197,20 +216,28 @@ class Trainer:
 
     def _step(self, batch: Any) -> None:
         steps, targets = self.steps, batch[-1]
+        if self._checkup is not None:
+            self._checkup.before(batch)
         outputs, loss = steps.compute(*batch)
         self.batch_loss, self.batch_rows = loss.item(), len(targets)
+        if self._checkup is not None:
+            self._checkup.after(batch, self.batch_loss)
         if not math.isfinite(self.batch_loss):
-            raise TrainingError(
-                DIVERGED.format(
-                    loss=self.batch_loss, epoch=self.epoch, batch=self.batch + 1, lr=self.lr
-                )
-            )
+            raise TrainingError(self._diverged())
         self._call("on_backward_end")
         steps.update()
         self._sums["loss"] += self.batch_loss * self.batch_rows
         self._sums["rows"] += self.batch_rows
         self._sums["seconds"] = time.perf_counter() - self._clock
         gather(self.metrics, outputs, targets)
+
+    def _diverged(self) -> str:
+        """What to say of a loss that is not finite, with the doctor's findings."""
+        text = DIVERGED.format(
+            loss=self.batch_loss, epoch=self.epoch, batch=self.batch + 1, lr=self.lr
+        )
+        self._examined()
+        return text if not self.findings else f"{text}\n\n{self.findings}"
 
     def _finish(self, validation: DataLoader | None) -> None:
         """The row of this epoch."""
