@@ -37,6 +37,7 @@ def data(task="classification", **changes):
         "true": None,
         "predicted": None,
         "network_svg": "<svg></svg>",
+        "findings": None,
         "environment": {"python": "3.11"},
     }
     if task == "regression":
