@@ -345,7 +345,6 @@ def unbind(x: Tensor, dim: int = 0) -> tuple[Tensor, ...]:
     return tuple(select(x, d, i) for i in range(x.shape[d]))
 
 
-@dims_by_any_name
 def _cat_refusal(first: Tensor, x: Tensor, i: int, axis: int) -> str:
     """Why tensor i cannot be put beside the first one."""
     if x.ndim != first.ndim:
@@ -362,6 +361,7 @@ def _cat_refusal(first: Tensor, x: Tensor, i: int, axis: int) -> str:
     )
 
 
+@dims_by_any_name
 def cat(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
     """Tensors one after the other along an existing axis; their types are promoted."""
     xs = list(tensors)
