@@ -22,16 +22,6 @@ GROWS = (
 EDGES = ("acos", "asin", "atan2", "pow", "pow_scalar", "atanh", "acosh")
 
 
-def first_bad_input(seen: Pass) -> Value | None:
-    """Data (no parameter, made by no op) with nan or inf."""
-    for record in seen.log.records:
-        for use in record.uses:
-            v = use.value
-            if v.maker is None and v.is_float and v.array.ndim and not finite(v.array):
-                return v
-    return None
-
-
 @on_pass
 def bad_data(seen: Pass) -> Iterator[Finding]:
     """C9: nan or inf in the data."""
